@@ -1,0 +1,49 @@
+/* Loads a tree into settings by the features' tables. Runs in: any process, at load time; one thread. */
+#pragma once
+
+#include "config/directive.h"
+
+#include <stdio.h>
+
+struct arena;
+struct config_files;
+struct diag;
+struct variables;
+
+struct loader {
+    struct arena *arena;   /* borrowed: the snapshot's; what the config keeps is allocated here */
+    struct arena *scratch; /* owned: dropped when loading ends */
+    struct diag *diag;     /* borrowed */
+    struct tree *tree;     /* borrowed */
+    const struct conf_feature *const *features; /* borrowed, [feature_count]; the position is the feature's index */
+    size_t feature_count;
+    struct variables *variables; /* borrowed: http's; stream has its own loader.variables while its block loads */
+    const char *prefix;      /* -p: for paths of logs, temp files */
+    const char *conf_prefix; /* folder of the main file: for includes, certificates, password files */
+    void *context; /* the snapshot being built: http and stream find theirs through it */
+    bool strict;   /* --strict: what is a warning by leniency becomes an error */
+    struct loader_private *private;
+};
+
+/* Which feature has index `i` is the same in every process and load: the list is fixed. */
+bool loader_init(struct loader *loader, const struct conf_feature *const *features, size_t count);
+void loader_fini(struct loader *loader);
+
+/* Makes the root scope (defaults of every feature) and loads the top level. Errors are in loader->diag. */
+void loader_run(struct loader *loader, struct scope *root);
+
+/* Loads the children of `call->node` in a new scope below `call->scope`. `block` becomes scope->block. The scope lives in loader->arena if `keep`
+ * (its `conf` array always does). Directives of `context` are looked up; unknown ones, wrong contexts and argument counts are reported. */
+bool loader_block(struct conf_call *call, enum context context, void *block, struct scope *child);
+
+/* Paths relative to the prefix are made absolute, in loader->arena. `.data` NULL: no memory. */
+struct slice loader_path(struct loader *loader, struct slice path);
+struct slice loader_conf_path(struct loader *loader, struct slice path);
+
+/* The nearest name a user may have meant, or NULL. `names`: candidates. */
+const char *nearest_name(struct slice word, const char *const *names, size_t count);
+
+/* `pelayan help directive NAME`: prints the rows of that name with syntax, default, contexts and sentences. False: no such directive
+ * (prints the nearest). NULL name: lists all. */
+bool directive_help(const struct conf_feature *const *features, size_t count, const char *name,
+                    FILE *out);

@@ -1,0 +1,103 @@
+/* Variables and texts that contain them ("templates"), compiled at load.
+ *
+ * A registry belongs to a config; which variables exist is known when it is loaded, and "unknown variable" is an error
+ * then. A subject is what a variable speaks about: an exchange, or a stream connection. Values are computed when asked
+ * for, and remembered in the subject unless the variable says otherwise. Runs in: load: any; evaluation: loop thread. */
+#pragma once
+
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct address;
+struct arena;
+struct diag;
+struct log_subject;
+struct variables;
+
+enum value_state {
+    VALUE_UNKNOWN, /* not asked yet */
+    VALUE_SET,
+    VALUE_MISSING, /* there is no such thing here ("not found"): reads as empty, logs as "-" */
+};
+
+struct value {
+    struct slice text; /* arena of the subject, or longer lived */
+    enum value_state state;
+};
+
+enum { SUBJECT_CAPTURES_MAX = 10 }; /* $0 .. $9 */
+
+/* First member of struct exchange and of a stream connection. */
+struct subject {
+    struct arena *arena;               /* borrowed: lives as long as the subject */
+    const struct variables *variables; /* borrowed: of the subject's snapshot */
+    struct value *values;              /* arena: [variables_slot_count], NULL until the first is asked for */
+    const struct address *client;      /* borrowed: who asks (after realip) */
+    const struct log_subject *log;     /* borrowed */
+    struct slice captures[SUBJECT_CAPTURES_MAX]; /* of the last regex that matched; [0] the whole match */
+    unsigned capture_count;
+};
+
+enum variable_flags {
+    VARIABLE_VOLATILE = 1 << 0,   /* computed at every use, never remembered (nginx: nocacheable) */
+    VARIABLE_CHANGEABLE = 1 << 1, /* `set`, `map`, `auth_request_set` ... may define the same name again */
+    VARIABLE_PREFIX = 1 << 2,     /* a family: name "http_" stands for $http_NAME */
+};
+
+struct variable {
+    struct slice name; /* without the $; of a family: the prefix */
+    /* True: `*text` is the value, false: there is none. For a family `v->name` is the full name asked for. */
+    bool (*get)(struct subject *subject, const struct variable *v, struct slice *text);
+    /* Assignment by `set`: NULL for read-only ones that keep the value in their slot. */
+    bool (*assign)(struct subject *subject, const struct variable *v, struct slice text);
+    uintptr_t data; /* for get: an offset, a header id, a pointer to a map... */
+    unsigned flags;
+    unsigned slot; /* filled by the registry: index into subject->values */
+};
+
+struct variables *variables_new(struct arena *arena);
+
+/* Adds a copy. False: the name exists already and is not changeable (the caller says so with its place), or no memory. */
+bool variables_add(struct variables *variables, const struct variable *variable);
+bool variables_add_table(struct variables *variables, const struct variable *table, size_t count);
+
+/* The variable called `name` (creates the member of a family), or NULL: unknown. The pointer stays valid as long as the registry. */
+const struct variable *variables_find(struct variables *variables, struct slice name);
+
+/* Finds or declares a variable that `set`, a named capture or auth_request_set will assign: unassigned it reads as missing. NULL: read-only name, or no memory. */
+const struct variable *variables_declare(struct variables *variables, struct slice name);
+
+/* Number of slots a subject needs. Fixed once loading has ended. */
+size_t variables_slot_count(const struct variables *variables);
+
+/* Nearest known name for "did you mean", or NULL. */
+const char *variables_nearest(const struct variables *variables, struct slice name);
+
+/* The value now. `*text` is empty when missing. False: missing (or no memory). */
+bool variable_value(struct subject *subject, const struct variable *variable, struct slice *text);
+
+/* Remembers `text` (which must live as long as the subject) as the variable's value. */
+bool variable_assign(struct subject *subject, const struct variable *variable, struct slice text);
+
+/* Forgets all remembered values that depend on the URI or location: an internal redirect keeps `set` variables, as nginx does. */
+void subject_flush_volatile(struct subject *subject);
+
+/* A text with variables: "http://$host$uri", "${name}x", "\$" is not an escape (nginx has none). */
+struct template {
+    struct slice source; /* as written */
+    bool constant;       /* no variables: `source` is the value */
+    unsigned part_count;
+    const struct template_part *parts; /* arena of the config */
+};
+
+/* Compiles; NULL: unknown variable or syntax, message and (0-based) offset within `text` in `*error` (arena) for the caller to place. */
+struct template *template_compile(struct variables *variables, struct arena *arena,
+                                  struct slice text, const char **error);
+
+/* The text for this subject: constant, one variable's own value, or a new piece of the subject's arena. False: no memory. */
+bool template_eval(const struct template *template, struct subject *subject, struct slice *text);
+
+/* The same, and "" or "0" is false: the rule of `if`, `access_log if=`, `proxy_no_cache`. */
+bool template_true(const struct template *template, struct subject *subject);
