@@ -39,7 +39,7 @@ char *arena_bytes(struct arena *arena, size_t size_bytes)
  * copy is followed by a NUL byte that is not counted, so that it can be passed to system calls. */
 struct slice arena_copy(struct arena *arena, struct slice s);
 
-/* As asprintf, in the arena; `.data` is NULL if there is no memory. Followed by an uncounted NUL. */
+/* As asprintf, in the arena; `.data` is NULL if there is no memory. A NUL follows, uncounted. */
 struct slice arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 struct slice arena_vprintf(struct arena *arena, const char *format, va_list args)

@@ -1,7 +1,8 @@
 /* Counted I/O buffers from a per-thread pool.
  *
- * A connection borrows a buffer when bytes arrive and gives it back when none are left, so that idle connections own
- * none. Slices into a buffer stay valid while a reference is held. Counts are plain integers: a pool and its buffers belong to one thread. */
+ * A connection borrows a buffer when bytes arrive and gives it back when none are left, so that
+ * idle connections own none. Slices into a buffer stay valid while a reference is held. Counts are
+ * plain integers: a pool and its buffers belong to one thread. */
 #pragma once
 
 #include <stddef.h>
@@ -21,13 +22,16 @@ struct buf {
     char data[];
 };
 
-struct bufpool *bufpool_new(size_t keep_max); /* keeps at most `keep_max` free buffers; NULL: no memory */
-void bufpool_free(struct bufpool *pool);      /* all buffers must be back */
+/* Keeps at most `keep_max` free buffers. NULL: no memory. */
+struct bufpool *bufpool_new(size_t keep_max);
+
+/* All buffers must be back. NULL is fine. */
+void bufpool_free(struct bufpool *pool);
 
 /* One buffer of BUF_BYTES with one reference, or NULL. */
 struct buf *buf_get(struct bufpool *pool);
 
-/* One buffer of at least `capacity` bytes (not pooled if larger than BUF_BYTES), or NULL. */
+/* One buffer of at least `capacity` bytes (not pooled if larger), or NULL. */
 struct buf *buf_get_sized(struct bufpool *pool, size_t capacity);
 
 static inline struct buf *buf_ref(struct buf *buf)

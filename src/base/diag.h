@@ -1,7 +1,7 @@
 /* What went wrong, for a person: message, place, line with a caret, and what to do.
  *
- * A `diag` collects; who asked decides where it is printed (terminal, error log, control socket). All
- * errors of a config are collected, not just the first. Runs in: any; one thread per diag. */
+ * A `diag` collects; who asked decides where it is printed (terminal, error log, control socket).
+ * All errors of a config are collected, not just the first. Runs in: any; one thread per diag. */
 #pragma once
 
 #include "base/slice.h"
@@ -21,8 +21,8 @@ enum diag_level {
 /* Where in a file; `file` NULL: nowhere in particular. Borrowed: must live as long as the diag. */
 struct diag_place {
     const char *file;
-    unsigned line;   /* from 1 */
-    unsigned column; /* from 1, in bytes; 0: the whole line */
+    unsigned line;     /* from 1 */
+    unsigned column;   /* from 1, in bytes; 0: the whole line */
     struct slice text; /* the source line, for the caret; may be empty */
 };
 
@@ -38,15 +38,17 @@ struct diag {
     struct arena *arena; /* owned; NULL until the first message */
     struct diag_entry *first;
     struct diag_entry **last;
+    struct diag_entry *newest; /* what diag_hint() is about; NULL: that one was only counted */
     size_t error_count;
     size_t warning_count;
-    size_t limit; /* further errors are only counted; 0 means 100 */
+    size_t limit; /* further errors (and further warnings) are only counted; 0 means 100 */
 };
 
 void diag_init(struct diag *diag);
 void diag_fini(struct diag *diag);
 
-/* Adds one entry. `place` may be NULL (copied otherwise). Never fails visibly: without memory only the count grows. */
+/* Adds one entry. `place` may be NULL (copied otherwise). Never fails visibly: without memory only
+ * the count grows. */
 void diag_add(struct diag *diag, enum diag_level level, const struct diag_place *place,
               const char *format, ...) __attribute__((format(printf, 4, 5)));
 

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define container_of(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -71,6 +71,6 @@ static inline struct list *list_pop_front(struct list *list)
 }
 
 /* `it` may be removed inside the loop. */
-#define list_each(it, keep, list)                                         \
-    for (struct list *it = (list)->next, *keep = it->next; it != (list); \
+#define list_each(it, keep, list)                                                                  \
+    for (struct list *it = (list)->next, *keep = it->next; it != (list);                           \
          it = keep, keep = keep->next)

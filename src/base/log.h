@@ -3,8 +3,9 @@
  *   2026/01/31 12:00:00 [error] 123#7: *42 message while doing, client: ..., server: ...
  *
  * A `log` is a set of targets with a level each; it belongs to a config snapshot (or to the process
- * before there is one) and is read by all threads. Lines are written with one write(2) to a file opened
- * with O_APPEND, so that lines of several threads and processes never mix. Runs in: any thread. */
+ * before there is one) and is read by all threads. Lines are written with one write(2) to a file
+ * opened with O_APPEND, so that lines of several threads and processes never mix. Runs in: any
+ * thread. */
 #pragma once
 
 #include "base/slice.h"
@@ -13,7 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum log_level { /* as syslog and nginx: smaller is graver */
+/* As syslog and nginx: smaller is graver. */
+enum log_level {
     LOG_STDERR_LEVEL = 0,
     LOG_LEVEL_EMERG = 1,
     LOG_LEVEL_ALERT,
@@ -29,10 +31,12 @@ enum log_level { /* as syslog and nginx: smaller is graver */
  * (the fd number stays, its file changes) so that nobody has to be told. */
 struct log_target {
     struct log_target *next;
-    int fd; /* borrowed from who opened it: file, stderr, or a connected syslog datagram socket */
+    int fd; /* borrowed: file, stderr, or a connected syslog datagram socket */
     enum log_level level;
-    const char *syslog_prefix; /* NULL: a file. Else "<%d>%s host tag: " parts ready made; owned by the config */
-    int syslog_facility;
+    /* NULL: a file. Else what stands between the time of the datagram and its text, ready made:
+     * "host tag: ", or "tag: " with nohostname (RFC 3164, 4.1). Owned by the config. */
+    const char *syslog_prefix;
+    int syslog_facility; /* 0 .. 23 */
 };
 
 struct log {
@@ -40,7 +44,8 @@ struct log {
     enum log_level level;       /* the most talkative of the targets: the cheap test */
 };
 
-/* What a line is about. `describe` appends " while ..., client: ..." to the line. */
+/* What a line is about. `describe` (may be NULL) writes " while ..., client: ..." to `out` and
+ * returns how many bytes that is, at most `out_bytes`; it stands behind the message. */
 struct log_subject {
     const struct log *log;
     uint64_t connection_id; /* 0: none; else "*N " */
@@ -52,8 +57,9 @@ static inline bool log_wants(const struct log *log, enum log_level level)
     return log != NULL && log->level >= level;
 }
 
-/* Writes one line; `os_error` 0, or an errno value whose "(2: No such file or directory)" is appended to the message as nginx does.
- * A line is cut at 4096 bytes; bytes below 0x20 and 0x7f from the network are escaped as \xHH. */
+/* Writes one line; `os_error` 0, or an errno value whose "(2: No such file or directory)" is
+ * appended to the message as nginx does. A line is cut at 4096 bytes; bytes below 0x20 and 0x7f are
+ * escaped as \xHH. errno is left as it was. */
 void log_write(const struct log *log, enum log_level level, int os_error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
@@ -62,6 +68,8 @@ void log_about(const struct log_subject *subject, enum log_level level, int os_e
 
 /* "debug" ... "emerg" to a level. False: unknown word. */
 bool log_parse_level(struct slice word, enum log_level *level);
+
+/* The word again: "error". */
 const char *log_level_name(enum log_level level);
 
 /* The log used before a config is loaded and by code without a better one: stderr, level notice. */

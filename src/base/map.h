@@ -1,8 +1,8 @@
 /* Hash map from byte strings to pointers: for things found by name at load time and at run time.
  *
- * Keys are borrowed (they must outlive the map); values are the caller's. Open addressing with stored
- * hashes; grows by doubling; there is no removal of single keys. Lookups take no lock and change nothing, so a
- * filled map may be read by any number of threads. Runs in: any process. */
+ * Keys are borrowed (they must outlive the map); values are the caller's. Open addressing with
+ * stored hashes; grows by doubling; there is no removal of single keys. Lookups take no lock and
+ * change nothing, so a filled map may be read by any number of threads. Runs in: any process. */
 #pragma once
 
 #include "base/slice.h"
@@ -32,8 +32,8 @@ void map_fini(struct map *map);
 /* Room for `count` keys without growing. False: no memory. */
 bool map_reserve(struct map *map, size_t count) __attribute__((warn_unused_result));
 
-/* Adds or replaces; `value` must not be NULL. `*old` (may be NULL) receives what was there. False: no
- * memory, nothing changed. */
+/* Adds or replaces; `value` must not be NULL. `*old` (may be NULL) receives what was there. False:
+ * no memory, nothing changed. */
 bool map_put(struct map *map, struct slice key, void *value, void **old)
     __attribute__((warn_unused_result));
 

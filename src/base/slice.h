@@ -1,7 +1,7 @@
 /* A view of bytes that somebody else owns.
  *
- * Not terminated, may hold any byte, may be empty (then `data` may be NULL). Copying the struct copies
- * the view, never the bytes. Runs in: any process, any thread. */
+ * Not terminated, may hold any byte, may be empty (then `data` may be NULL). Copying the struct
+ * copies the view, never the bytes. Runs in: any process, any thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,10 +15,9 @@ struct slice {
 };
 
 /* A slice of a string literal, usable in static initialisers. */
-#define SLICE(literal)                   \
-    {                                    \
-        .data = (literal),               \
-        .len = sizeof(literal) - 1,      \
+#define SLICE(literal)                                                                             \
+    {                                                                                              \
+        .data = (literal), .len = sizeof(literal) - 1,                                             \
     }
 
 /* For printf: `printf("%.*s", SLICE_ARG(s))`. */
@@ -85,7 +84,7 @@ ptrdiff_t slice_search(struct slice s, struct slice needle);
 struct slice slice_trim(struct slice s);
 
 /* Cuts the part before the first `separator` off `*rest` and gives it in `*part`. False when
- * `*rest` was already at its end (data NULL). "a,,b" gives "a", "", "b"; "" gives one empty part. */
+ * `*rest` was already at its end (data NULL). "a,,b" gives "a", "", "b"; "" gives one part. */
 bool slice_split(struct slice *rest, char separator, struct slice *part);
 
 /* Decimal digits only, the whole slice; false on anything else or overflow. */
@@ -97,6 +96,6 @@ uint64_t slice_hash(struct slice s);
 /* The same with ASCII letters folded to lower case. */
 uint64_t slice_hash_nocase(struct slice s);
 
-/* Sets the seed of the hashes once at start, before any table is made: tables filled with names from
- * the network must not be predictable. */
+/* Sets the seed of the hashes once at start, before any table is made: tables filled with names
+ * from the network must not be predictable. */
 void slice_hash_seed(uint64_t seed);
