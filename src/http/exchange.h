@@ -76,7 +76,7 @@ struct request {
     struct slice host;       /* lower case, without port: from the target, the Host field, or empty: $host */
     uint16_t host_port;      /* 0: none was given */
     unsigned version;        /* 9, 10, 11, 20, 30: $server_protocol */
-    struct header_list headers;
+    struct header_list *headers; /* the codec's, in order of arrival */
     int64_t content_length;  /* -1: none declared */
     bool chunked;            /* a body of unknown length follows (any protocol) */
     bool uri_plain;          /* uri is path, byte for byte: nothing was decoded or merged */
