@@ -12,6 +12,7 @@
 
 struct arena;
 struct regex_set;
+struct upstreams;
 struct variables;
 
 /* A file lines are appended to: error and access logs. Opened by who has the privilege (the master), found by path. */
@@ -29,6 +30,7 @@ struct snapshot {
     struct log_file *log_files;
     struct regex_set *regexes;
     struct variables *http_variables;
+    struct upstreams *http_upstreams; /* upstream blocks and targets of proxy_pass; NULL without any */
     struct http_conf *http; /* what the http block made; NULL without one */
 };
 

@@ -1,0 +1,112 @@
+/* Upstreams: named groups of servers, declared by `upstream NAME { }` or by the address of a proxy_pass.
+ *
+ * Upstreams belong to a config snapshot and live in its arena; what must outlive it is in peer_state. Picking from them is
+ * in balance/pick.h. Runs in: loading: any process, one thread; afterwards: worker, any thread. */
+#pragma once
+
+#include "base/map.h"
+#include "base/slice.h"
+#include "event/address.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct algorithm;
+struct arena;
+struct balance;
+struct conf_call;
+struct diag_place;
+struct loader;
+struct log;
+struct peer_set;
+struct resolver_conf;
+struct template;
+
+/* A `server` line. `addresses` are those known at load: a numeric address, or a name found in the hosts file. */
+struct server {
+    struct server *next;
+    struct slice name; /* as configured, "localhost:3000", "unix:/path"; terminated */
+    struct slice host; /* to be looked up; empty when numeric */
+    uint16_t port;
+    bool backup;
+    bool down;
+    int weight;         /* 1 .. */
+    unsigned max_conns; /* 0: no limit */
+    unsigned max_fails; /* 0: never marked failed */
+    uint64_t fail_timeout_ms;
+    const struct address *addresses;
+    unsigned address_count; /* 0: unresolved at load */
+    unsigned line;
+    const char *file; /* borrowed from the tree's copy in the arena */
+};
+
+struct keepalive {
+    unsigned
+        connections; /* idle ones kept per loop (a loop is what a worker process is in nginx); 0: none */
+    unsigned requests;   /* over one connection */
+    uint64_t time_ms;    /* age at which a connection takes no further request */
+    uint64_t timeout_ms; /* idle */
+};
+
+struct upstream {
+    struct slice name; /* "app", or "127.0.0.1:3000" for an implicit one; terminated */
+    const struct algorithm *algorithm;
+    struct server *servers; /* in order of declaration */
+    struct server **servers_end;
+    unsigned server_count;
+    bool implicit; /* made by a proxy_pass, not by a block */
+    bool dynamic;  /* has names: `set` may be replaced at run time, a pick takes a reference */
+    unsigned line;
+    const char *file;
+    struct keepalive keepalive;
+    struct template *hash_key;            /* `hash KEY` */
+    unsigned refused_parameters;          /* of `server`: what the method does not support */
+    const struct resolver_conf *resolver; /* NULL: the system's */
+    uint64_t resolver_timeout_ms;
+    struct balance *balance;      /* NULL until balance_start() */
+    struct upstream_names *names; /* the resolver's part; NULL unless dynamic */
+    pthread_mutex_t lock;         /* round-robin weights; taking a reference of `set` if dynamic */
+    struct peer_set *_Atomic set; /* owned: one reference */
+    struct upstream *next;        /* in upstreams->first, in order of declaration */
+};
+
+/* Those of one snapshot and one protocol (http and stream have their own names). */
+struct upstreams {
+    struct arena *arena; /* borrowed: the snapshot's */
+    struct map by_name;
+    struct upstream *first;
+    struct upstream **last;
+    struct balance *balance;
+};
+
+/* The collection of the config being loaded for the protocol of `call`'s context, made at first use (snapshot->http_upstreams).
+ * NULL: no memory. */
+struct upstreams *upstreams_of(struct loader *loader);
+
+/* The upstream block (or an implicit one) called `name`, ASCII letters in any case, or NULL. Run time too: proxy_pass http://$name. */
+struct upstream *upstream_find(const struct upstreams *upstreams, struct slice name);
+
+/* What a proxy_pass names: "app", "127.0.0.1:3000", "localhost", "[::1]:80", "unix:/path" (without the final colon). A block of that name,
+ * else an implicit upstream with `default_port`. Blocks may stand below the proxy_pass in the file: call it from the feature's
+ * finish() of a location, when all blocks of the http level have been loaded, or just from `set`: a block that comes
+ * later takes the implicit one over. NULL: reported at word `index` of the call. */
+struct upstream *upstream_for(struct conf_call *call, size_t index, struct slice text,
+                              uint16_t default_port);
+
+/* The same for a text known only at run time, already resolved to `addresses`: lives in `arena` (of the exchange), but its peers have the states
+ * (health, idle connections) that every upstream of the same name shares. NULL: no memory. `upstreams` must have been started. */
+struct upstream_target {
+    struct slice name; /* "host:port" */
+    const struct address *addresses;
+    size_t address_count;
+};
+struct upstream *upstream_transient(struct upstreams *upstreams, struct arena *arena,
+                                    const struct upstream_target *target);
+
+/* The peers now, with a reference for the caller (peer_set_unref()): for status pages and `explain`. NULL: not started, or none resolved. */
+struct peer_set *upstream_peers(struct upstream *upstream);
+
+/* "round_robin", "least_conn", ... */
+const char *upstream_method(const struct upstream *upstream);
