@@ -2,7 +2,7 @@
  *
  * A connection borrows a buffer when bytes arrive and gives it back when none are left, so that
  * idle connections own none. Slices into a buffer stay valid while a reference is held. Counts are
- * plain integers: a pool and its buffers belong to one thread. */
+ * plain integers. Runs in: worker; a pool and its buffers belong to one thread. */
 #pragma once
 
 #include <stddef.h>

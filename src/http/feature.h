@@ -1,6 +1,7 @@
 /* A feature: one nginx module in one file: its directives, variables, phase handler, filters.
  *
- * Listed in http/features.c in running order; adding one touches its file and one line there. */
+ * Listed in http/features.c in running order; adding one touches its file and one line there.
+ * Runs in: worker, loop threads; the tables are also read by whoever loads a config. */
 #pragma once
 
 #include "config/directive.h"
