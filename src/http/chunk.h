@@ -16,6 +16,7 @@ struct chunk {
     int fd;             /* >= 0: a file range, the fd is borrowed and outlives the exchange's response */
     off_t offset;
     uint64_t file_bytes;
+    char inline_bytes[24]; /* room for framing, so that it needs no memory of its own */
 };
 
 /* A chunk from the exchange's free list or arena. NULL: no memory. */

@@ -31,6 +31,7 @@ struct http_loop;
 struct http_server;
 struct loop;
 struct snapshot_user;
+struct tunnel_end;
 
 enum step {
     STEP_SERVER,         /* choosing the server by address and host */
@@ -189,6 +190,9 @@ struct exchange {
     void *upstream_state;          /* its log of tries, arena: $upstream_* */
     uint64_t connection_id;
     uint64_t connection_requests;
+    uint64_t connection_start_ms;  /* monotonic: $connection_time */
+    const struct proxy_protocol *proxy_protocol; /* what a PROXY header said; NULL: there was none */
+    int client_fd;                 /* the client's socket, for TCP_INFO; -1: none. Borrowed */
 };
 
 /* What a protocol offers to exchanges. All run in the loop's thread. */
@@ -203,8 +207,9 @@ struct codec {
     bool (*send_interim)(struct exchange *x, int status, const struct header_list *headers);
     /* Somebody wants the request's body: start or go on delivering into x->body. May call x->body.on_data before it returns. */
     void (*read_body)(struct exchange *x);
-    /* Turns the connection into a tunnel (101, CONNECT): afterwards bytes flow by tunnel_*; NULL: not possible. */
-    bool (*upgrade)(struct exchange *x);
+    /* After response_begin() with status 101: sends the head and hands over the client's side, bytes already read included;
+     * lives as long as the exchange. NULL: not possible (the protocol, or no memory). See http/tunnel.h. */
+    struct tunnel_end *(*upgrade)(struct exchange *x);
     /* STEP_LOG is over: the codec takes back the exchange and goes on with its connection. Frees `x`. */
     void (*done)(struct exchange *x);
     /* Ends it without (more of) an answer: closes the connection or resets the stream. Logs are written; frees `x`. */

@@ -1,0 +1,84 @@
+/* What one loop keeps for HTTP: snapshots in use, pools, listeners, connections. Runs in: worker, its loop's thread. */
+#pragma once
+
+#include "base/list.h"
+#include "event/loop.h"
+#include "http/server.h"
+
+struct address;
+struct exchange;
+struct feature;
+struct http_conf;
+struct http_loop;
+
+/* One loop's use of one snapshot: a plain count of its exchanges, and one atomic reference for all of them. */
+struct snapshot_user {
+    struct snapshot *snapshot; /* shared (ref) */
+    const struct http_conf *conf;
+    struct http_loop *http;
+    unsigned users; /* exchanges, and listeners that remember it; the loop's own use while it is current */
+};
+
+/* A listening socket in this loop. Stays while a connection accepted from it is open. */
+struct http_listener {
+    struct list link;
+    struct io io;            /* fd borrowed from the worker; -1 once it stopped accepting */
+    struct http_loop *http;
+    struct slice key;        /* heap: the spec's text */
+    struct snapshot_user *user; /* the latest snapshot that has it */
+    unsigned index;          /* its place in user->conf->listens */
+    unsigned connections;    /* open ones accepted here */
+};
+
+struct http_counters { /* written by the loop's thread, read by any (relaxed) */
+    uint64_t accepted;
+    uint64_t handled;
+    uint64_t requests;
+    uint64_t reading;
+    uint64_t writing;
+    uint64_t waiting;
+};
+
+struct http_loop {
+    struct loop *loop;            /* borrowed */
+    struct http_shared *shared;   /* borrowed */
+    struct snapshot_user *current; /* NULL before the first http_loop_use() */
+    struct list listeners;
+    struct list connections;      /* every client connection, any protocol: struct client_conn.link */
+    struct list idle;             /* those between two requests, oldest first: struct client_conn.idle_link */
+    size_t connection_count;
+    uint64_t next_connection_id;
+    struct exchange *free_exchanges; /* kept with their arenas */
+    unsigned free_exchange_count;
+    void *free_conns;             /* HTTP/1 connections to use again */
+    void **slots;                 /* [feature index] per-loop state of features, heap */
+    struct http_counters counters;
+    bool draining;
+    void (*on_empty)(void *data);
+    void *on_empty_data;
+};
+
+/* What the loop must be able to do with a connection of any protocol. First member of each. */
+struct client_conn {
+    struct list link;
+    struct list idle_link; /* linked while idle */
+    const struct client_conn_ops *ops;
+};
+
+struct client_conn_ops {
+    void (*close_idle)(struct client_conn *conn); /* it is between two requests: end it politely. Frees it */
+    void (*drain)(struct client_conn *conn);      /* a graceful end begins: no further request. May free it */
+    void (*abort)(struct client_conn *conn);      /* at once. Frees it */
+};
+
+/* Registers and forgets connections; false: no more are allowed (worker_connections) and none was idle. */
+bool http_loop_add(struct http_loop *http, struct client_conn *conn);
+void http_loop_remove(struct http_loop *http, struct client_conn *conn);
+void http_loop_set_idle(struct http_loop *http, struct client_conn *conn, bool idle);
+
+struct snapshot_user *snapshot_user_ref(struct snapshot_user *user);
+void snapshot_user_unref(struct snapshot_user *user);
+void http_listener_unref(struct http_listener *listener);
+
+/* Per-loop memory of a feature, zeroed at first use, kept until the loop ends (over reloads). NULL: no memory. */
+void *http_loop_slot(struct http_loop *http, const struct feature *feature, size_t bytes);
