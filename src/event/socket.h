@@ -9,14 +9,14 @@
 
 struct listen_options {
     struct address address;
-    int backlog;   /* -1: 511, as nginx */
-    int rcvbuf;    /* bytes; 0: the system's */
+    int backlog; /* -1: 511, as nginx */
+    int rcvbuf;  /* bytes; 0: the system's */
     int sndbuf;
-    int fastopen;  /* queue length; -1: off */
-    int setfib;    /* unused on Linux; refused by the config */
+    int fastopen; /* queue length; -1: off */
+    int setfib;   /* unused on Linux; refused by the config */
     bool reuseport;
-    bool deferred; /* TCP_DEFER_ACCEPT */
-    bool ipv6only; /* default on */
+    bool deferred;      /* TCP_DEFER_ACCEPT */
+    bool ipv6only;      /* default on */
     bool keepalive_set; /* so_keepalive was given */
     bool keepalive;
     int keepidle_s; /* 0: the system's */
@@ -30,7 +30,8 @@ int socket_listen(const struct listen_options *options);
 /* Applies what can be changed on an open listener (backlog, buffers, deferred, keep-alive). */
 bool socket_listen_update(int fd, const struct listen_options *options);
 
-/* accept4 with SOCK_NONBLOCK|SOCK_CLOEXEC; retries EINTR and ECONNABORTED. -1: errno (EAGAIN: none waiting). */
+/* accept4 with SOCK_NONBLOCK|SOCK_CLOEXEC; retries EINTR and ECONNABORTED. -1: errno (EAGAIN: none
+ * waiting). */
 int socket_accept(int fd, struct address *peer);
 
 struct connect_options {
@@ -40,7 +41,8 @@ struct connect_options {
     int rcvbuf;
 };
 
-/* Starts a connection: the fd, with `*done` telling whether it is established already. -1: errno. */
+/* Starts a connection: the fd, with `*done` telling whether it is established already. -1: errno
+ * (EAGAIN: the backlog of a unix socket is full). `options` may be NULL. */
 int socket_connect(const struct address *peer, const struct connect_options *options, bool *done);
 
 /* SO_ERROR: 0, or why the connection failed. */
@@ -53,10 +55,10 @@ void socket_cork(int fd, bool on);
 void socket_close_reset(int fd);
 
 enum io_result_kind {
-    IO_DONE,  /* `bytes` were moved (may be fewer than asked for) */
-    IO_AGAIN, /* nothing now: wait */
-    IO_END,   /* the peer closed its side (reads only) */
-    IO_FAILED,/* errno in `error` */
+    IO_DONE,   /* `bytes` were moved (may be fewer than asked for) */
+    IO_AGAIN,  /* nothing now: wait */
+    IO_END,    /* the peer closed its side (reads only); the file ended */
+    IO_FAILED, /* errno in `error` */
 };
 
 struct io_result {
@@ -65,6 +67,8 @@ struct io_result {
     int error;
 };
 
+/* A socket that has gone away gives IO_FAILED with EPIPE and no signal, except from sendfile:
+ * SIGPIPE must be ignored. socket_sendfile() says IO_END when the file ends before `bytes`. */
 struct io_result socket_recv(int fd, void *data, size_t bytes);
 struct io_result socket_peek(int fd, void *data, size_t bytes);
 struct io_result socket_send(int fd, const struct iovec *parts, int count, bool more_follows);
