@@ -87,7 +87,9 @@ struct conf_word {
     int value;
 };
 
-/* What a block's directives write to. */
+/* What a block's directives write to. `own` and `given` are there only while the block is loaded.
+ * `conf` may be replaced while the block's own directives are loaded: whoever keeps it reads it after
+ * loader_block(), or in a block inside it. */
 struct scope {
     struct scope *parent; /* NULL: the root */
     enum context context;
@@ -104,7 +106,7 @@ struct conf_call {
     const struct directive *directive;
     const struct node *node; /* words[0] is the name; children if it is a block */
     struct scope *scope;
-    void *conf;  /* the feature's settings in this scope, own copy: write here */
+    void *conf;  /* the feature's settings in this scope, own copy: write here. NULL: a `nests` row */
     bool first;  /* the first time this directive stands in this block: a list begins anew (it holds the parent's) */
 };
 
@@ -112,12 +114,17 @@ struct directive {
     const char *name;
     unsigned contexts; /* enum context bits */
     struct conf_field field;
-    const char *def;   /* in the user's syntax, parsed by the user's parser; NULL: the zeroed field */
+    /* In the user's syntax, parsed by the user's parser; NULL: the zeroed field. Of a CUSTOM row only if
+     * its feature has settings (conf_bytes); else, and of blocks and NOTHING, it is for the manual. */
+    const char *def;
     int64_t min, max;  /* for INT, MSEC (ms), SEC, BYTES and the count of BUFFERS; both 0: 0 .. INT_MAX or the type's largest */
     const struct conf_word *words;
     uint8_t args_min, args_max; /* CUSTOM and NOTHING: counted without the name; args_max 255: any number */
     bool block;      /* { } follows: `set` loads the children, with loader_block() or by itself */
-    bool repeatable; /* may stand more than once in a block; else "is duplicate". CUSTOM rows only */
+    bool early;      /* a block that is a setting (`types`): loaded in order with the simple directives */
+    bool nests;      /* a block that only makes a scope inside (`server`, `location`, `if`): conf_call.conf is
+                      * NULL, so that thousands of such blocks copy nothing (conf_own() copies if need be) */
+    bool repeatable; /* may stand more than once in a block; else "is duplicate". CUSTOM and NOTHING */
     bool quiet;      /* NOTHING: without a warning (hash sizes and the like, which we size by ourselves) */
     bool (*set)(struct conf_call *call); /* CUSTOM: false when it has reported an error */
     bool (*check)(struct conf_call *call); /* after any other kind was stored: more than bounds; may be NULL */
@@ -129,13 +136,19 @@ struct directive {
 /* A feature's part in loading; http/feature.h has a larger struct with phases that begins with this one. */
 struct conf_feature {
     const char *name; /* "http_proxy": as in nginx's manual without "_module" */
-    size_t conf_bytes; /* settings struct, zeroed before defaults are parsed */
+    /* Settings struct, zeroed before defaults are parsed. 0: its rows write elsewhere (scope->block); they
+     * then copy nothing, which rows that stand in every `server` should care about. */
+    size_t conf_bytes;
     const struct directive *directives;
     size_t directive_count;
     /* Computes what depends on several settings, once per scope that has its own copy, after the scope's own simple
      * directives and before the blocks inside it. May be NULL. */
     bool (*finish)(struct loader *loader, struct scope *scope, void *conf);
 };
+
+/* The settings of the call's feature in the call's scope, its own copy made now if there was none
+ * (for `nests` rows; what comes before the call's node in the block does not see it). NULL: no memory. */
+void *conf_own(struct conf_call *call);
 
 /* For diagnostics in `set` and `check`: at word `index` of the call (0: the directive's name). Returns false, so that `return conf_error(...)` reads well. */
 bool conf_error(struct conf_call *call, size_t index, const char *format, ...)

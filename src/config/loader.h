@@ -25,15 +25,20 @@ struct loader {
     struct loader_private *private;
 };
 
-/* Which feature has index `i` is the same in every process and load: the list is fixed. */
+/* Fills `scratch`, `features` and `private`; the caller has set the rest, or does before loader_run().
+ * Which feature has index `i` is the same in every process and load: the list is fixed. */
 bool loader_init(struct loader *loader, const struct conf_feature *const *features, size_t count);
 void loader_fini(struct loader *loader);
 
-/* Makes the root scope (defaults of every feature) and loads the top level. Errors are in loader->diag. */
+/* Makes the root scope (defaults of every feature; root->block is the caller's) and loads the top
+ * level. Errors are in loader->diag. Variables may be used above the line that defines them: what is
+ * still unknown at the end is reported at each use. */
 void loader_run(struct loader *loader, struct scope *root);
 
-/* Loads the children of `call->node` in a new scope below `call->scope`. `block` becomes scope->block. The scope lives in loader->arena if `keep`
- * (its `conf` array always does). Directives of `context` are looked up; unknown ones, wrong contexts and argument counts are reported. */
+/* Loads the children of `call->node` in a new scope below `call->scope`. `block` becomes scope->block.
+ * `child` is the caller's memory; its `conf` array lives in loader->arena (or is the parent's) and is
+ * final when this returns. Directives of `context` are looked up; unknown ones, wrong contexts and
+ * argument counts are reported. False: there were errors inside. */
 bool loader_block(struct conf_call *call, enum context context, void *block, struct scope *child);
 
 /* Paths relative to the prefix are made absolute, in loader->arena. `.data` NULL: no memory. */

@@ -1,9 +1,12 @@
 /* A config file as a tree of directives with their places: nginx's grammar, no meaning yet.
  *
- * `include` is resolved while parsing, wherever it stands. Nodes are compact (a config of 40,000 servers has 600,000 of
- * them); words without escapes are slices into the file's text. Runs in: any process, at load time. */
+ * `include` is resolved while parsing, wherever it stands: its node is replaced by what the files
+ * hold, also inside blocks whose children are data (`types`, `map`). Nodes are compact (a config of
+ * 40,000 servers has 440,000 of them); words without escapes are slices into the file's text.
+ * Runs in: any process, at load time. */
 #pragma once
 
+#include "base/map.h"
 #include "base/slice.h"
 
 struct arena;
@@ -11,9 +14,14 @@ struct config_files;
 struct diag;
 struct diag_place;
 
+enum {
+    TREE_DEPTH_MAX = 64,   /* blocks inside blocks */
+    TREE_INCLUDE_MAX = 32, /* files that include files */
+};
+
 struct word {
-    struct slice text;   /* unescaped and unquoted; variables are left as they stand */
-    uint32_t offset : 31; /* where it begins in the file's text */
+    struct slice text; /* unescaped and unquoted; variables are left as they stand */
+    uint32_t offset : 31; /* where it begins in the file's text, its quote included */
     uint32_t quoted : 1;
 };
 
@@ -37,17 +45,25 @@ struct tree {
     struct node *first;  /* top level, in order */
     struct tree_file *files;
     size_t file_count;
+    size_t file_capacity;
+    struct map file_by_path;      /* path -> its index + 1 */
     struct config_files *sources; /* borrowed */
+    const char *conf_prefix;      /* relative includes start here; arena; NULL until tree_parse() */
 };
 
-/* Parses `path` and what it includes. All errors go to `diag`; what could be understood is in the tree even then. Blocks nest 64 deep, includes 32. */
-void tree_parse(struct tree *tree, struct config_files *files, const char *path, struct diag *diag);
-
-/* Parses a directive line given with -g (global directives), as file "command line". They come before the main file's. */
-void tree_parse_text(struct tree *tree, const char *name, struct slice text, struct diag *diag);
-
+/* An empty tree. Without memory `arena` is NULL, which tree_parse() reports. */
 void tree_init(struct tree *tree, struct config_files *files);
 void tree_fini(struct tree *tree);
 
-/* The place of word `index` (0: the name), with the line's text for the caret. */
-void tree_place(const struct tree *tree, const struct node *node, size_t index, struct diag_place *place);
+/* Parses `path` and what it includes. All errors go to `diag`; what could be understood is in the
+ * tree even then. May follow tree_parse_text(); its directives come after those. */
+void tree_parse(struct tree *tree, struct config_files *files, const char *path,
+                struct diag *diag);
+
+/* Parses a directive line given with -g (global directives), as file `name`. */
+void tree_parse_text(struct tree *tree, const char *name, struct slice text, struct diag *diag);
+
+/* The place of word `index` (0: the name), with the line's text for the caret. Borrows from the
+ * sources, which must outlive it. */
+void tree_place(const struct tree *tree, const struct node *node, size_t index,
+                struct diag_place *place);

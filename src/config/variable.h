@@ -44,6 +44,12 @@ enum variable_flags {
     VARIABLE_VOLATILE = 1 << 0,   /* computed at every use, never remembered (nginx: nocacheable) */
     VARIABLE_CHANGEABLE = 1 << 1, /* `set`, `map`, `auth_request_set` ... may define the same name again */
     VARIABLE_PREFIX = 1 << 2,     /* a family: name "http_" stands for $http_NAME */
+    VARIABLE_LOCAL = 1 << 3,      /* remembered until the URI or location changes */
+    /* Set by the registry: */
+    VARIABLE_DECLARED = 1 << 4, /* by variables_declare(): only assignment gives it a value */
+    VARIABLE_CAPTURE = 1 << 5,  /* declared by a named capture: unassigned is nothing to warn of */
+    VARIABLE_PENDING = 1 << 6,  /* asked for, and expected to be defined before loading ends */
+    VARIABLE_MEMBER = 1 << 7,   /* of a family: `set` may make it a variable of its own */
 };
 
 struct variable {
@@ -68,6 +74,22 @@ const struct variable *variables_find(struct variables *variables, struct slice 
 
 /* Finds or declares a variable that `set`, a named capture or auth_request_set will assign: unassigned it reads as missing. NULL: read-only name, or no memory. */
 const struct variable *variables_declare(struct variables *variables, struct slice name);
+
+/* The same for a named capture of a regex: unassigned it is no cause for a warning. */
+const struct variable *variables_declare_capture(struct variables *variables, struct slice name);
+
+/* A config may use a variable above the `set`, `map` or capture that defines it. So while a config is
+ * loaded, an unknown name becomes a pending variable, `on_pending` hears of it, and the loader
+ * reports at the end those that variables_known() still denies. NULL: unknown names are refused at
+ * once again. */
+void variables_expect(struct variables *variables,
+                      void (*on_pending)(void *data, const struct variable *variable), void *data);
+bool variables_known(const struct variable *variable);
+
+/* Called (in the loop thread) when a variable of variables_declare() is read before it was assigned:
+ * for `uninitialized_variable_warn`. NULL: nobody. */
+void variables_on_unset(struct variables *variables,
+                        void (*fn)(struct subject *subject, const struct variable *variable));
 
 /* Number of slots a subject needs. Fixed once loading has ended. */
 size_t variables_slot_count(const struct variables *variables);
@@ -96,7 +118,8 @@ struct template {
 struct template *template_compile(struct variables *variables, struct arena *arena,
                                   struct slice text, const char **error);
 
-/* The text for this subject: constant, one variable's own value, or a new piece of the subject's arena. False: no memory. */
+/* The text for this subject: constant, one variable's own value, or a new piece of the subject's
+ * arena (which a NUL byte that is not counted follows). False: no memory. */
 bool template_eval(const struct template *template, struct subject *subject, struct slice *text);
 
 /* The same, and "" or "0" is false: the rule of `if`, `access_log if=`, `proxy_no_cache`. */

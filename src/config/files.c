@@ -1,0 +1,280 @@
+/* Reads config text once, and keeps it with the answers of every glob.
+ * Runs in: any process, at load time. */
+#include "config/files.h"
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/map.h"
+#include "config/files_internal.h"
+#include "config/record_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const size_t FILE_BYTES_MAX = 256u << 20;
+
+struct config_files *config_files_from_disk(void)
+{
+    struct config_files *files = calloc(1, sizeof *files);
+
+    if (files == NULL)
+        return NULL;
+    files->arena = arena_new(4096);
+    if (files->arena == NULL) {
+        free(files);
+        return NULL;
+    }
+    map_init(&files->by_path, files->arena, false);
+    map_init(&files->by_pattern, files->arena, false);
+    files->last_file = &files->first_file;
+    files->last_glob = &files->first_glob;
+    return files;
+}
+
+void config_files_free(struct config_files *files)
+{
+    if (files == NULL)
+        return;
+    for (struct file_entry *file = files->first_file; file != NULL; file = file->next) {
+        if (file->heap)
+            free((void *)(uintptr_t)file->text.data);
+    }
+    if (files->mapping != NULL)
+        munmap(files->mapping, files->mapping_bytes);
+    arena_drop(files->arena);
+    free(files);
+}
+
+struct file_entry *files_put(struct config_files *files, struct slice path, struct slice text)
+{
+    struct file_entry *file = arena_zalloc(files->arena, sizeof *file);
+    struct slice name = arena_copy(files->arena, path);
+
+    if (file == NULL || name.data == NULL)
+        return NULL;
+    *file = (struct file_entry){.path = name.data, .text = text};
+    if (!map_put(&files->by_path, name, file, NULL))
+        return NULL;
+    *files->last_file = file;
+    files->last_file = &file->next;
+    files->file_count++;
+    return file;
+}
+
+struct glob_entry *files_put_glob(struct config_files *files, struct slice pattern, size_t count)
+{
+    struct glob_entry *entry = arena_zalloc(files->arena, sizeof *entry);
+    struct slice name = arena_copy(files->arena, pattern);
+
+    if (entry == NULL || name.data == NULL)
+        return NULL;
+    entry->pattern = name.data;
+    entry->count = count;
+    entry->paths = arena_zalloc(files->arena, (count + 1) * sizeof *entry->paths);
+    if (entry->paths == NULL || !map_put(&files->by_pattern, name, entry, NULL))
+        return NULL;
+    *files->last_glob = entry;
+    files->last_glob = &entry->next;
+    files->glob_count++;
+    return entry;
+}
+
+bool config_files_add(struct config_files *files, const char *path, struct slice text)
+{
+    struct slice copy = arena_copy(files->arena, text);
+
+    return copy.data != NULL && files_put(files, slice_of(path), copy) != NULL;
+}
+
+static void report(struct diag *diag, const struct diag_place *place, const char *call,
+                   const char *path)
+{
+    int error = errno;
+
+    diag_add(diag, DIAG_ERROR, place, "%s \"%s\" failed (%d: %s)", call, path, error,
+             strerror(error));
+}
+
+/* `size` bytes of `fd` into `bytes`. A file that shrinks meanwhile gives what is there. */
+static bool read_all(int fd, char *bytes, size_t size, size_t *got)
+{
+    *got = 0;
+    while (*got < size) {
+        ssize_t n = read(fd, bytes + *got, size - *got);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        if (n == 0)
+            break;
+        *got += (size_t)n;
+    }
+    return true;
+}
+
+struct read_job {
+    const char *path;
+    const struct diag_place *place;
+    struct diag *diag;
+    char *bytes; /* heap */
+    size_t len;
+};
+
+/* False: message given. `job->bytes` is then to be freed by the caller too. */
+static bool read_open_file(struct read_job *job, int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0) {
+        report(job->diag, job->place, "fstat()", job->path);
+        return false;
+    }
+    if (S_ISDIR(status.st_mode)) {
+        errno = EISDIR;
+        report(job->diag, job->place, "read()", job->path);
+        return false;
+    }
+    if (status.st_size < 0 || (size_t)status.st_size > FILE_BYTES_MAX) {
+        diag_add(job->diag, DIAG_ERROR, job->place, "\"%s\" is larger than 256 MiB", job->path);
+        return false;
+    }
+    /* One byte more, so that the text can end in a NUL, and that an empty file has memory. */
+    job->bytes = malloc((size_t)status.st_size + 1);
+    if (job->bytes == NULL ||
+        !read_all(fd, job->bytes, (size_t)status.st_size, &job->len)) {
+        report(job->diag, job->place, "read()", job->path);
+        return false;
+    }
+    job->bytes[job->len] = '\0';
+    if (memchr(job->bytes, '\0', job->len) != NULL) {
+        diag_add(job->diag, DIAG_ERROR, job->place,
+                 "\"%s\" has NUL bytes: it is not a text file", job->path);
+        return false;
+    }
+    return true;
+}
+
+static struct file_entry *read_from_disk(struct config_files *files, struct read_job *job)
+{
+    struct file_entry *file = NULL;
+    int fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0) {
+        report(job->diag, job->place, "open()", job->path);
+        goto out;
+    }
+    if (!read_open_file(job, fd))
+        goto out;
+    file = files_put(files, slice_of(job->path), slice_make(job->bytes, job->len));
+    if (file == NULL) {
+        diag_add(job->diag, DIAG_ERROR, job->place, "no memory for \"%s\"", job->path);
+        goto out;
+    }
+    file->heap = true;
+    job->bytes = NULL; /* handed to the entry */
+out:
+    if (fd >= 0)
+        close(fd);
+    free(job->bytes);
+    return file;
+}
+
+bool files_read_at(struct config_files *files, const char *path, struct slice *text,
+                   struct diag *diag, const struct diag_place *place)
+{
+    struct file_entry *file = map_get(&files->by_path, slice_of(path));
+    struct read_job job = {.path = path, .place = place, .diag = diag};
+
+    if (file == NULL && files->mapping != NULL) {
+        diag_add(diag, DIAG_ERROR, place, "\"%s\" is not in the record of config files", path);
+        return false;
+    }
+    if (file == NULL)
+        file = read_from_disk(files, &job);
+    if (file == NULL)
+        return false;
+    *text = file->text;
+    return true;
+}
+
+bool config_files_read(struct config_files *files, const char *path, struct slice *text,
+                       struct diag *diag)
+{
+    return files_read_at(files, path, text, diag, NULL);
+}
+
+static struct glob_entry *glob_on_disk(struct config_files *files, const char *pattern)
+{
+    struct glob_entry *entry = NULL;
+    glob_t found = {0};
+    int verdict = glob(pattern, 0, NULL, &found);
+
+    if (verdict == GLOB_NOSPACE)
+        goto out;
+    if (verdict != 0)
+        found.gl_pathc = 0;
+    entry = files_put_glob(files, slice_of(pattern), found.gl_pathc);
+    for (size_t i = 0; entry != NULL && i < found.gl_pathc; i++) {
+        entry->paths[i] = arena_copy(files->arena, slice_of(found.gl_pathv[i])).data;
+        if (entry->paths[i] == NULL)
+            entry = NULL;
+    }
+out:
+    globfree(&found);
+    return entry;
+}
+
+bool config_files_glob(struct config_files *files, const char *pattern, const char *const **paths,
+                       size_t *count, struct diag *diag)
+{
+    struct glob_entry *entry = map_get(&files->by_pattern, slice_of(pattern));
+
+    if (entry == NULL && files->mapping != NULL) {
+        diag_add(diag, DIAG_ERROR, NULL, "\"%s\" is not in the record of config files", pattern);
+        return false;
+    }
+    if (entry == NULL)
+        entry = glob_on_disk(files, pattern);
+    if (entry == NULL) {
+        diag_add(diag, DIAG_ERROR, NULL, "no memory to look for \"%s\"", pattern);
+        return false;
+    }
+    *paths = entry->paths;
+    *count = entry->count;
+    return true;
+}
+
+size_t config_files_count(const struct config_files *files)
+{
+    return files->file_count;
+}
+
+static const struct file_entry *file_at(const struct config_files *files, size_t index)
+{
+    const struct file_entry *file = files->first_file;
+
+    while (file != NULL && index-- > 0)
+        file = file->next;
+    return file;
+}
+
+const char *config_files_path(const struct config_files *files, size_t index)
+{
+    const struct file_entry *file = file_at(files, index);
+
+    return file == NULL ? NULL : file->path;
+}
+
+struct slice config_files_text(const struct config_files *files, size_t index)
+{
+    const struct file_entry *file = file_at(files, index);
+
+    return file == NULL ? slice_make(NULL, 0) : file->text;
+}

@@ -1,0 +1,442 @@
+/* Walks the tree and fills the features' settings. Runs in: any process, at load time. */
+#include "config/loader.h"
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "config/kinds_internal.h"
+#include "config/lexer_internal.h"
+#include "config/loader_internal.h"
+#include "config/tree_internal.h"
+#include "config/variable.h"
+
+#include <assert.h>
+
+enum { DEFAULT_WORDS_MAX = 16 };
+
+static bool bit_is_set(const uint64_t *bits, size_t index)
+{
+    return bits[index / 64] >> (index % 64) & 1;
+}
+
+static void bit_set(uint64_t *bits, size_t index)
+{
+    bits[index / 64] |= (uint64_t)1 << (index % 64);
+}
+
+static bool no_memory(struct loader *loader)
+{
+    diag_add(loader->diag, DIAG_ERROR, NULL, "no memory for the config");
+    return false;
+}
+
+/* Rows of one name are chained; which one is meant depends on where the directive stands. */
+static bool add_row(struct loader_private *private, struct entry *entry)
+{
+    struct entry *first = map_get(&private->by_name, slice_of(entry->row->name));
+
+    if (first == NULL)
+        return map_put(&private->by_name, slice_of(entry->row->name), entry, NULL);
+    while (first->next != NULL)
+        first = first->next;
+    first->next = entry;
+    return true;
+}
+
+static bool add_rows(struct loader *loader, size_t row_count)
+{
+    struct loader_private *private = loader->private;
+    struct entry *entries = arena_zalloc(loader->scratch, row_count * sizeof *entries + 1);
+    size_t bit = 0;
+
+    if (entries == NULL || !map_reserve(&private->by_name, row_count))
+        return false;
+    for (size_t i = 0; i < loader->feature_count; i++) {
+        const struct conf_feature *feature = loader->features[i];
+
+        for (size_t j = 0; j < feature->directive_count; j++, bit++) {
+            entries[bit] = (struct entry){.row = &feature->directives[j], .feature = i, .bit = bit};
+            if (!add_row(private, &entries[bit]))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool loader_init(struct loader *loader, const struct conf_feature *const *features, size_t count)
+{
+    size_t row_count = 0;
+
+    loader->features = features;
+    loader->feature_count = count;
+    loader->private = NULL;
+    loader->scratch = arena_new(1 << 16);
+    if (loader->scratch == NULL)
+        return false;
+    loader->private = arena_zalloc(loader->scratch, sizeof *loader->private);
+    if (loader->private == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        row_count += features[i]->directive_count;
+    map_init(&loader->private->by_name, loader->scratch, false);
+    loader->private->row_words = row_count / 64 + 1;
+    loader->private->feature_words = count / 64 + 1;
+    loader->private->last_pending = &loader->private->pending;
+    return add_rows(loader, row_count);
+}
+
+void loader_fini(struct loader *loader)
+{
+    if (loader->private != NULL && loader->private->watched != NULL)
+        variables_expect(loader->private->watched, NULL, NULL);
+    arena_drop(loader->scratch);
+    loader->scratch = NULL;
+    loader->private = NULL;
+}
+
+/* ---- variables used before they are defined */
+
+static void on_pending(void *data, const struct variable *variable)
+{
+    struct loader *loader = data;
+    struct loader_private *private = loader->private;
+    struct pending *pending = arena_zalloc(loader->scratch, sizeof *pending);
+
+    if (pending == NULL) {
+        no_memory(loader);
+        return;
+    }
+    *pending = (struct pending){.variable = variable, .variables = loader->variables,
+                                .node = private->current};
+    *private->last_pending = pending;
+    private->last_pending = &pending->next;
+}
+
+/* http and stream have registries of their own: the one in use is asked to tell us. */
+static void watch_variables(struct loader *loader)
+{
+    struct loader_private *private = loader->private;
+
+    if (loader->variables == private->watched)
+        return;
+    if (private->watched != NULL)
+        variables_expect(private->watched, NULL, NULL);
+    if (loader->variables != NULL)
+        variables_expect(loader->variables, on_pending, loader);
+    private->watched = loader->variables;
+}
+
+/* ---- scopes */
+
+static bool scope_open(struct loader *loader, struct scope *scope)
+{
+    struct loader_private *private = loader->private;
+    size_t words = private->feature_words + private->row_words;
+
+    assert(private->depth < COUNT(private->bits));
+    if (private->bits[private->depth] == NULL)
+        private->bits[private->depth] = arena_alloc(loader->scratch, words * sizeof(uint64_t));
+    if (private->bits[private->depth] == NULL)
+        return no_memory(loader);
+    memset(private->bits[private->depth], 0, words * sizeof(uint64_t));
+    scope->own = private->bits[private->depth];
+    scope->given = scope->own + private->feature_words;
+    private->depth++;
+    return true;
+}
+
+static void scope_close(struct loader *loader, struct scope *scope)
+{
+    assert(loader->private->depth > 0);
+    loader->private->depth--;
+    scope->own = NULL;
+    scope->given = NULL;
+}
+
+/* The scope's own copy of a feature's settings, made at the first need; so is its array of them. */
+static void *own_settings(struct loader *loader, struct scope *scope, size_t feature)
+{
+    size_t bytes = loader->features[feature]->conf_bytes;
+    size_t array_bytes = loader->feature_count * sizeof *scope->conf;
+    void *copy;
+
+    assert(scope->own != NULL);
+    if (bit_is_set(scope->own, feature))
+        return scope->conf[feature];
+    if (scope->parent != NULL && scope->conf == scope->parent->conf) {
+        void **array = arena_alloc(loader->arena, array_bytes);
+
+        if (array == NULL)
+            return NULL;
+        memcpy(array, scope->conf, array_bytes);
+        scope->conf = array;
+    }
+    copy = arena_alloc(loader->arena, bytes);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, scope->conf[feature], bytes);
+    scope->conf[feature] = copy;
+    bit_set(scope->own, feature);
+    return copy;
+}
+
+static size_t feature_of(const struct conf_call *call)
+{
+    const struct loader *loader = call->loader;
+
+    for (size_t i = 0; i < loader->feature_count; i++) {
+        const struct conf_feature *feature = loader->features[i];
+
+        if (call->directive >= feature->directives &&
+            call->directive < feature->directives + feature->directive_count)
+            return i;
+    }
+    assert(!"a row of a feature that is not in the list");
+    return 0;
+}
+
+void *conf_own(struct conf_call *call)
+{
+    void *conf = own_settings(call->loader, call->scope, feature_of(call));
+
+    if (conf == NULL)
+        no_memory(call->loader);
+    return conf;
+}
+
+/* ---- directives */
+
+static const struct entry *find_entry(const struct loader *loader, const struct scope *scope,
+                                      struct slice name)
+{
+    const struct entry *entry = map_get(&loader->private->by_name, name);
+
+    while (entry != NULL && !(entry->row->contexts & (scope->context | CTX_ANYWHERE)))
+        entry = entry->next;
+    return entry;
+}
+
+/* Form only: block or not, how many arguments, whether it stands here a second time. */
+static bool check_form(struct loader *loader, const struct scope *scope, const struct entry *entry,
+                       const struct node *node)
+{
+    const struct directive *row = entry->row;
+    struct arg_range args = directive_args(row);
+    struct diag_place place;
+
+    tree_place(loader->tree, node, 0, &place);
+    if (row->block && !node->is_block) {
+        diag_add(loader->diag, DIAG_ERROR, &place, "directive \"%s\" has no opening \"{\"",
+                 row->name);
+        return false;
+    }
+    if (!row->block && node->is_block) {
+        diag_add(loader->diag, DIAG_ERROR, &place, "directive \"%s\" is not terminated by \";\"",
+                 row->name);
+        return false;
+    }
+    if (node->word_count - 1u < args.min ||
+        (node->word_count - 1u > args.max && args.max != UINT8_MAX)) {
+        report_arguments(loader, node);
+        return false;
+    }
+    if (!row->repeatable && bit_is_set(scope->given, entry->bit)) {
+        report_duplicate(loader, scope, node);
+        return false;
+    }
+    return true;
+}
+
+static void load_directive(struct loader *loader, struct scope *scope, const struct entry *entry,
+                           const struct node *node)
+{
+    const struct directive *row = entry->row;
+    struct conf_call call = {.loader = loader, .directive = row, .node = node, .scope = scope};
+    bool has_conf = loader->features[entry->feature]->conf_bytes > 0 && !row->nests &&
+                    row->field.kind != CONF_NOTHING;
+
+    if (!check_form(loader, scope, entry, node))
+        return;
+    call.first = !bit_is_set(scope->given, entry->bit);
+    bit_set(scope->given, entry->bit);
+    if (has_conf) {
+        call.conf = own_settings(loader, scope, entry->feature);
+        if (call.conf == NULL) {
+            no_memory(loader);
+            return;
+        }
+    }
+    watch_variables(loader);
+    loader->private->current = node;
+    (void)conf_store(&call); /* false: it is in loader->diag, and the others are to be heard too */
+    loader->private->current = scope->node;
+}
+
+static bool is_late(const struct entry *entry)
+{
+    return entry != NULL && entry->row->block && !entry->row->early;
+}
+
+static void finish_features(struct loader *loader, struct scope *scope)
+{
+    for (size_t i = 0; i < loader->feature_count; i++) {
+        const struct conf_feature *feature = loader->features[i];
+
+        if (feature->finish != NULL && bit_is_set(scope->own, i))
+            (void)feature->finish(loader, scope, scope->conf[i]);
+    }
+}
+
+static void load_children(struct loader *loader, struct scope *scope, const struct node *first)
+{
+    bool any_late = false;
+
+    for (const struct node *node = first; node != NULL; node = node->next) {
+        const struct entry *entry = find_entry(loader, scope, node->words[0].text);
+
+        if (entry == NULL)
+            report_no_row(loader, scope, node);
+        else if (!is_late(entry))
+            load_directive(loader, scope, entry, node);
+        any_late = any_late || is_late(entry);
+    }
+    finish_features(loader, scope);
+    for (const struct node *node = first; any_late && node != NULL; node = node->next) {
+        const struct entry *entry = find_entry(loader, scope, node->words[0].text);
+
+        if (is_late(entry))
+            load_directive(loader, scope, entry, node);
+    }
+}
+
+bool loader_block(struct conf_call *call, enum context context, void *block, struct scope *child)
+{
+    struct loader *loader = call->loader;
+    size_t errors_before = loader->diag->error_count;
+
+    *child = (struct scope){.parent = call->scope, .context = context, .block = block,
+                            .conf = call->scope->conf, .node = call->node};
+    if (!scope_open(loader, child))
+        return false;
+    load_children(loader, child, call->node->children);
+    scope_close(loader, child);
+    return loader->diag->error_count == errors_before;
+}
+
+/* ---- the root */
+
+/* The words of a row's default, as a user would write them. */
+static bool default_words(struct loader *loader, const struct directive *row, struct node *node)
+{
+    struct lexer lexer;
+    struct token token;
+
+    lexer_init(&lexer, arena_printf(loader->scratch, "%s;", row->def));
+    node->words[0] = (struct word){.text = slice_of(row->name)};
+    node->word_count = 1;
+    for (token = lexer_next(&lexer); token.kind == TOKEN_WORD; token = lexer_next(&lexer)) {
+        if (node->word_count == DEFAULT_WORDS_MAX)
+            return false;
+        node->words[node->word_count++] =
+            (struct word){.text = lexer_unescape(&token, loader->scratch)};
+    }
+    return token.kind == TOKEN_SEMICOLON;
+}
+
+static void load_default(struct loader *loader, struct scope *root, size_t feature,
+                         const struct directive *row)
+{
+    struct node *node = arena_zalloc(loader->scratch, sizeof *node);
+    struct conf_call call = {.loader = loader, .directive = row, .node = node, .scope = root,
+                             .conf = root->conf[feature], .first = true};
+    struct arg_range args = directive_args(row);
+
+    if (node != NULL)
+        node->words = arena_zalloc(loader->scratch, DEFAULT_WORDS_MAX * sizeof *node->words);
+    if (node == NULL || node->words == NULL) {
+        no_memory(loader);
+        return;
+    }
+    node->file = TREE_NO_FILE;
+    if (!default_words(loader, row, node) || node->word_count - 1u < args.min ||
+        node->word_count - 1u > args.max) {
+        diag_add(loader->diag, DIAG_ERROR, NULL, "the default of \"%s\" is not of its form",
+                 row->name);
+        return;
+    }
+    loader->private->current = node;
+    (void)conf_store(&call);
+    loader->private->current = NULL;
+}
+
+static void load_defaults(struct loader *loader, struct scope *root, size_t index)
+{
+    const struct conf_feature *feature = loader->features[index];
+
+    for (size_t i = 0; i < feature->directive_count; i++) {
+        const struct directive *row = &feature->directives[i];
+
+        if (row->def != NULL && feature->conf_bytes > 0 && !row->block &&
+            row->field.kind != CONF_NOTHING)
+            load_default(loader, root, index, row);
+    }
+}
+
+static bool open_root(struct loader *loader, struct scope *root)
+{
+    root->parent = NULL;
+    root->context = CTX_MAIN;
+    root->node = NULL;
+    root->conf = arena_zalloc(loader->arena, (loader->feature_count + 1) * sizeof *root->conf);
+    if (root->conf == NULL || !scope_open(loader, root))
+        return false;
+    for (size_t i = 0; i < loader->feature_count; i++) {
+        if (loader->features[i]->conf_bytes == 0)
+            continue;
+        root->conf[i] = arena_zalloc(loader->arena, loader->features[i]->conf_bytes);
+        if (root->conf[i] == NULL)
+            return false;
+        bit_set(root->own, i);
+    }
+    return true;
+}
+
+void loader_run(struct loader *loader, struct scope *root)
+{
+    struct loader_private *private = loader->private;
+
+    if (!open_root(loader, root)) {
+        no_memory(loader);
+        return;
+    }
+    watch_variables(loader);
+    for (size_t i = 0; i < loader->feature_count; i++)
+        load_defaults(loader, root, i);
+    load_children(loader, root, loader->tree->first);
+    scope_close(loader, root);
+    report_unknown_variables(loader);
+    if (private->watched != NULL)
+        variables_expect(private->watched, NULL, NULL);
+    private->watched = NULL;
+}
+
+/* ---- paths */
+
+static struct slice absolute(struct loader *loader, const char *prefix, struct slice path)
+{
+    struct slice start = slice_of(prefix);
+    bool slash = start.len > 0 && start.data[start.len - 1] != '/';
+
+    if (start.len == 0 || (path.len > 0 && path.data[0] == '/'))
+        return arena_copy(loader->arena, path);
+    return arena_printf(loader->arena, "%s%s%.*s", prefix, slash ? "/" : "", SLICE_ARG(path));
+}
+
+struct slice loader_path(struct loader *loader, struct slice path)
+{
+    return absolute(loader, loader->prefix, path);
+}
+
+struct slice loader_conf_path(struct loader *loader, struct slice path)
+{
+    return absolute(loader, loader->conf_prefix, path);
+}

@@ -1,0 +1,50 @@
+/* The loader's own memory, and what its files share. Runs in: any process, at load time. */
+#pragma once
+
+#include "base/map.h"
+#include "config/loader.h"
+#include "config/tree.h"
+
+struct variable;
+
+/* A row under its name. */
+struct entry {
+    struct entry *next; /* of the same name, in the order of the features */
+    const struct directive *row;
+    size_t feature; /* index */
+    size_t bit;     /* in scope->given */
+};
+
+/* A use of a variable that nobody has defined yet. */
+struct pending {
+    struct pending *next;
+    const struct variable *variable;
+    const struct variables *variables;
+    const struct node *node;
+};
+
+struct loader_private {
+    struct map by_name; /* -> the first struct entry */
+    size_t row_words;   /* uint64_t in scope->given */
+    size_t feature_words;
+    /* [depth]: own and given bits of the scope open there, one after the other; scratch */
+    uint64_t *bits[TREE_DEPTH_MAX + 2];
+    size_t depth;
+    const struct node *current; /* being loaded */
+    struct variables *watched;
+    struct pending *pending;
+    struct pending **last_pending;
+};
+
+/* Why no row fits: unknown, of a module that is not built in, or not allowed here. */
+void report_no_row(struct loader *loader, const struct scope *scope, const struct node *node);
+void report_duplicate(struct loader *loader, const struct scope *scope, const struct node *node);
+void report_arguments(struct loader *loader, const struct node *node);
+void report_unknown_variables(struct loader *loader);
+
+/* "http, server, location" in the loader's scratch. */
+struct slice context_names(struct arena *arena, unsigned contexts);
+
+/* The module of nginx a directive belongs to, without "_module"; NULL: nginx has no such directive. With
+ * `is_stream` the stream module's row is preferred, else any other's. */
+const char *known_module(struct slice name, bool is_stream);

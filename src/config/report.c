@@ -1,0 +1,224 @@
+/* What is said about a directive that cannot be loaded, in nginx's words, and what to do about it.
+ * Runs in: any process, at load time. */
+#include "config/loader_internal.h"
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "config/nearest_internal.h"
+#include "config/variable.h"
+
+#include <stdarg.h>
+
+static const struct {
+    enum context context;
+    const char *name;
+} context_table[] = {
+    {CTX_MAIN, "main"},
+    {CTX_EVENTS, "events"},
+    {CTX_HTTP, "http"},
+    {CTX_SERVER, "server"},
+    {CTX_LOCATION, "location"},
+    {CTX_SERVER_IF, "if in server"},
+    {CTX_LOCATION_IF, "if in location"},
+    {CTX_LIMIT_EXCEPT, "limit_except"},
+    {CTX_UPSTREAM, "upstream"},
+    {CTX_STREAM, "stream"},
+    {CTX_STREAM_SERVER, "server in stream"},
+    {CTX_STREAM_UPSTREAM, "upstream in stream"},
+    {CTX_APPS, "apps"},
+    {CTX_APP, "app"},
+};
+
+static const unsigned STREAM_CONTEXTS = CTX_STREAM | CTX_STREAM_SERVER | CTX_STREAM_UPSTREAM;
+
+struct slice context_names(struct arena *arena, unsigned contexts)
+{
+    struct slice list = SLICE("");
+
+    if (contexts & CTX_ANYWHERE)
+        return (struct slice)SLICE("any block");
+    for (size_t i = 0; i < COUNT(context_table); i++) {
+        if (contexts & context_table[i].context)
+            list = arena_printf(arena, "%.*s%s%s", SLICE_ARG(list), list.len == 0 ? "" : ", ",
+                                context_table[i].name);
+    }
+    return list;
+}
+
+/* A name that may stand here is a better guess than one that may not. */
+static const char *nearest_directive(const struct loader *loader, const struct scope *scope,
+                                     struct slice name)
+{
+    struct nearest here;
+    struct nearest anywhere;
+    struct map_entry *found;
+    size_t position = 0;
+
+    nearest_init(&here, name);
+    nearest_init(&anywhere, name);
+    while ((found = map_next(&loader->private->by_name, &position)) != NULL) {
+        const struct entry *entry = found->value;
+        unsigned contexts = 0;
+
+        for (const struct entry *it = entry; it != NULL; it = it->next)
+            contexts |= it->row->contexts;
+        nearest_try(contexts & scope->context ? &here : &anywhere, entry->row->name);
+    }
+    return here.best != NULL ? here.best : anywhere.best;
+}
+
+static void report_unknown(struct loader *loader, const struct scope *scope,
+                           const struct node *node, const struct diag_place *place)
+{
+    struct slice name = node->words[0].text;
+    const char *module = known_module(name, scope->context & STREAM_CONTEXTS);
+    const char *nearest;
+
+    if (module != NULL) {
+        diag_add(loader->diag, DIAG_ERROR, place,
+                 "directive \"%.*s\" belongs to the %s module, which this build does not have",
+                 SLICE_ARG(name), module);
+        return;
+    }
+    diag_add(loader->diag, DIAG_ERROR, place, "unknown directive \"%.*s\"", SLICE_ARG(name));
+    nearest = nearest_directive(loader, scope, name);
+    if (nearest != NULL)
+        diag_hint(loader->diag, "did you mean \"%s\"?", nearest);
+}
+
+void report_no_row(struct loader *loader, const struct scope *scope, const struct node *node)
+{
+    struct slice name = node->words[0].text;
+    const struct entry *entry = map_get(&loader->private->by_name, name);
+    unsigned contexts = 0;
+    struct diag_place place;
+
+    tree_place(loader->tree, node, 0, &place);
+    if (entry == NULL) {
+        report_unknown(loader, scope, node, &place);
+        return;
+    }
+    for (; entry != NULL; entry = entry->next)
+        contexts |= entry->row->contexts;
+    diag_add(loader->diag, DIAG_ERROR, &place, "\"%.*s\" directive is not allowed here",
+             SLICE_ARG(name));
+    diag_hint(loader->diag, "it may stand in: %.*s",
+              SLICE_ARG(context_names(loader->scratch, contexts)));
+}
+
+void report_duplicate(struct loader *loader, const struct scope *scope, const struct node *node)
+{
+    const struct node *it = scope->node == NULL ? loader->tree->first : scope->node->children;
+    struct diag_place place;
+
+    tree_place(loader->tree, node, 0, &place);
+    diag_add(loader->diag, DIAG_ERROR, &place, "\"%.*s\" directive is duplicate",
+             SLICE_ARG(node->words[0].text));
+    while (it != NULL && it != node && !slice_eq(it->words[0].text, node->words[0].text))
+        it = it->next;
+    if (it == NULL || it == node)
+        return;
+    tree_place(loader->tree, it, 0, &place);
+    diag_hint(loader->diag, "it stands at %s:%u already", place.file, place.line);
+}
+
+/* The usual cause of too many arguments: the next line's directive became one of them. */
+void report_arguments(struct loader *loader, const struct node *node)
+{
+    struct diag_place name_place;
+    struct diag_place place;
+
+    tree_place(loader->tree, node, 0, &name_place);
+    diag_add(loader->diag, DIAG_ERROR, &name_place,
+             "invalid number of arguments in \"%.*s\" directive", SLICE_ARG(node->words[0].text));
+    for (size_t i = 1; i < node->word_count; i++) {
+        tree_place(loader->tree, node, i, &place);
+        if (place.line > name_place.line && !node->words[i].quoted &&
+            map_get(&loader->private->by_name, node->words[i].text) != NULL) {
+            diag_hint(loader->diag, "is the \";\" missing before \"%.*s\" in line %u?",
+                      SLICE_ARG(node->words[i].text), place.line);
+            return;
+        }
+    }
+}
+
+/* Where `$name` or `${name` stands in the directive; 0 if nowhere. */
+static size_t word_with(const struct node *node, struct slice name)
+{
+    for (size_t i = 1; i < node->word_count; i++) {
+        struct slice rest = node->words[i].text;
+        ptrdiff_t at;
+
+        while ((at = slice_find(rest, '$')) >= 0) {
+            rest = slice_skip(rest, (size_t)at + 1);
+            if (rest.len > 0 && rest.data[0] == '{')
+                rest = slice_skip(rest, 1);
+            if (slice_eq_nocase(slice_head(rest, name.len), name))
+                return i;
+        }
+    }
+    return 0;
+}
+
+void report_unknown_variables(struct loader *loader)
+{
+    for (struct pending *it = loader->private->pending; it != NULL; it = it->next) {
+        struct slice name = it->variable->name;
+        struct diag_place place = {0};
+        const char *nearest;
+
+        if (variables_known(it->variable))
+            continue;
+        if (it->node != NULL)
+            tree_place(loader->tree, it->node, word_with(it->node, name), &place);
+        diag_add(loader->diag, DIAG_ERROR, place.file == NULL ? NULL : &place,
+                 "unknown \"%.*s\" variable", SLICE_ARG(name));
+        nearest = variables_nearest(it->variables, name);
+        if (nearest != NULL)
+            diag_hint(loader->diag, "did you mean \"$%s\"?", nearest);
+    }
+}
+
+static void say(struct conf_call *call, enum diag_level level, size_t index, struct slice text)
+{
+    struct diag_place place;
+
+    tree_place(call->loader->tree, call->node, index, &place);
+    if (place.file == NULL)
+        diag_add(call->loader->diag, level, NULL, "%s (the default of \"%s\")",
+                 text.data == NULL ? "no memory" : text.data, call->directive->name);
+    else
+        diag_add(call->loader->diag, level, &place, "%s",
+                 text.data == NULL ? "no memory" : text.data);
+}
+
+bool conf_error(struct conf_call *call, size_t index, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(call, DIAG_ERROR, index, arena_vprintf(call->loader->scratch, format, args));
+    va_end(args);
+    return false;
+}
+
+void conf_warn(struct conf_call *call, size_t index, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(call, DIAG_WARN, index, arena_vprintf(call->loader->scratch, format, args));
+    va_end(args);
+}
+
+void conf_hint(struct conf_call *call, const char *format, ...)
+{
+    struct slice text;
+    va_list args;
+
+    va_start(args, format);
+    text = arena_vprintf(call->loader->scratch, format, args);
+    va_end(args);
+    if (text.data != NULL)
+        diag_hint(call->loader->diag, "%s", text.data);
+}

@@ -1,0 +1,521 @@
+/* Builds the tree from tokens, and finds places in it again. Runs in: any process, at load time. */
+#include "config/tree.h"
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "config/files.h"
+#include "config/files_internal.h"
+#include "config/lexer_internal.h"
+#include "config/tree_internal.h"
+
+#include <stdlib.h>
+
+enum { WORDS_MAX = UINT16_MAX, FILES_MAX = UINT16_MAX - 1 };
+
+struct frame {
+    const struct node *node; /* the block's directive; NULL: the top level */
+    struct node **tail;      /* where its next child goes */
+};
+
+/* One run of tree_parse(): what all its files share. */
+struct builder {
+    struct tree *tree;
+    struct diag *diag;
+    struct frame frames[TREE_DEPTH_MAX + 1];
+    size_t depth;
+    struct word *words; /* owned: those of the directive being read */
+    size_t word_count;
+    size_t word_capacity;
+    unsigned line; /* of words[0] */
+    bool no_memory;
+};
+
+/* One file being read; on the stack of parse_file(). */
+struct source {
+    struct source *includer; /* NULL: the main file */
+    struct builder *builder;
+    struct lexer lexer;
+    uint16_t file;
+    bool is_argument;   /* -g: blocks are refused, as nginx does */
+    size_t depth_first; /* the depth at which it was included */
+    size_t ignored;     /* blocks open beyond TREE_DEPTH_MAX, or without a name: read, not kept */
+    const struct node *at; /* the include directive being followed */
+};
+
+void tree_init(struct tree *tree, struct config_files *files)
+{
+    *tree = (struct tree){.sources = files, .arena = arena_new(1 << 16)};
+    if (tree->arena != NULL)
+        map_init(&tree->file_by_path, tree->arena, false);
+}
+
+void tree_fini(struct tree *tree)
+{
+    arena_drop(tree->arena);
+    *tree = (struct tree){0};
+}
+
+void tree_place_at(const struct tree_file *file, size_t offset, unsigned line,
+                   struct diag_place *place)
+{
+    struct slice text = file->text;
+    size_t start = offset < text.len ? offset : text.len;
+    size_t end = start;
+
+    while (start > 0 && text.data[start - 1] != '\n')
+        start--;
+    while (end < text.len && text.data[end] != '\n' && text.data[end] != '\r')
+        end++;
+    *place = (struct diag_place){.file = file->path, .line = line,
+                                 .column = (unsigned)(offset - start) + 1,
+                                 .text = slice_make(text.data + start, end - start)};
+}
+
+static unsigned newlines(struct slice text, size_t from, size_t to)
+{
+    unsigned count = 0;
+
+    for (size_t i = from; i < to && i < text.len; i++)
+        count += text.data[i] == '\n';
+    return count;
+}
+
+void tree_place(const struct tree *tree, const struct node *node, size_t index,
+                struct diag_place *place)
+{
+    const struct tree_file *file;
+    unsigned line = node->line;
+
+    *place = (struct diag_place){0};
+    if (node->file >= tree->file_count || node->word_count == 0)
+        return;
+    if (index >= node->word_count)
+        index = node->word_count - 1;
+    file = &tree->files[node->file];
+    line += newlines(file->text, node->words[0].offset, node->words[index].offset);
+    tree_place_at(file, node->words[index].offset, line, place);
+}
+
+static void out_of_memory(struct builder *builder)
+{
+    if (!builder->no_memory)
+        diag_add(builder->diag, DIAG_ERROR, NULL, "no memory for the tree of the config");
+    builder->no_memory = true;
+}
+
+static void place_token(const struct source *source, const struct token *token,
+                        struct diag_place *place)
+{
+    const struct tree *tree = source->builder->tree;
+
+    tree_place_at(&tree->files[source->file], token->offset, token->line, place);
+}
+
+/* The file's index, the same for the same path. -1: reported. */
+static int add_file(struct builder *builder, const char *path, struct slice text)
+{
+    struct tree *tree = builder->tree;
+    uintptr_t known = (uintptr_t)map_get(&tree->file_by_path, slice_of(path));
+    struct slice name;
+
+    if (known != 0)
+        return (int)(known - 1);
+    if (tree->file_count == FILES_MAX) {
+        diag_add(builder->diag, DIAG_ERROR, NULL, "more than %d files are included", FILES_MAX);
+        return -1;
+    }
+    if (tree->file_count == tree->file_capacity) {
+        size_t capacity = tree->file_capacity * 2 + 8;
+        struct tree_file *files = arena_alloc(tree->arena, capacity * sizeof *files);
+
+        if (files == NULL)
+            goto out;
+        if (tree->file_count > 0)
+            memcpy(files, tree->files, tree->file_count * sizeof *files);
+        tree->files = files;
+        tree->file_capacity = capacity;
+    }
+    name = arena_copy(tree->arena, slice_of(path));
+    if (name.data == NULL)
+        goto out;
+    tree->files[tree->file_count] = (struct tree_file){.path = name.data, .text = text};
+    if (!map_put(&tree->file_by_path, name, (void *)(uintptr_t)(tree->file_count + 1), NULL))
+        goto out;
+    return (int)tree->file_count++;
+out:
+    out_of_memory(builder);
+    return -1;
+}
+
+static void add_word(struct source *source, const struct token *token)
+{
+    struct builder *builder = source->builder;
+    struct word word = {.offset = (uint32_t)token->offset & INT32_MAX,
+                        .quoted = token->quote != 0};
+
+    if (builder->word_count == builder->word_capacity) {
+        size_t capacity = builder->word_capacity * 2 + 16;
+        struct word *words = realloc(builder->words, capacity * sizeof *words);
+
+        if (words == NULL) {
+            out_of_memory(builder);
+            return;
+        }
+        builder->words = words;
+        builder->word_capacity = capacity;
+    }
+    word.text = lexer_unescape(token, builder->tree->arena);
+    if (word.text.data == NULL)
+        out_of_memory(builder);
+    if (builder->word_count == 0)
+        builder->line = token->line;
+    builder->words[builder->word_count++] = word;
+}
+
+/* The words read so far as a node. NULL: no memory, or reported. */
+static struct node *make_node(struct source *source, const struct token *end)
+{
+    struct builder *builder = source->builder;
+    size_t bytes = builder->word_count * sizeof *builder->words;
+    struct node *node;
+    struct diag_place place;
+
+    if (builder->word_count > WORDS_MAX) {
+        place_token(source, end, &place);
+        diag_add(builder->diag, DIAG_ERROR, &place, "more than %d parameters in one directive",
+                 WORDS_MAX);
+        return NULL;
+    }
+    node = arena_alloc(builder->tree->arena, sizeof *node + bytes);
+    if (node == NULL) {
+        out_of_memory(builder);
+        return NULL;
+    }
+    *node = (struct node){.words = (struct word *)(node + 1), .line = builder->line,
+                          .file = source->file, .word_count = (uint16_t)builder->word_count,
+                          .is_block = end->kind == TOKEN_OPEN};
+    memcpy(node->words, builder->words, bytes);
+    return node;
+}
+
+static void parse_file(struct source *source);
+
+static bool is_circle(const struct source *source, int file)
+{
+    for (; source != NULL; source = source->includer) {
+        if (source->file == file)
+            return true;
+    }
+    return false;
+}
+
+/* Says the whole way round: "a.conf:3 -> b.conf:9 -> a.conf". */
+static void report_circle(const struct source *source, const struct diag_place *place, int file)
+{
+    const struct tree *tree = source->builder->tree;
+    const struct source *first = source;
+
+    while (first->file != file)
+        first = first->includer;
+    diag_add(source->builder->diag, DIAG_ERROR, place,
+             "\"include\" goes in a circle: \"%s\" is being read already",
+             tree->files[file].path);
+    if (first != source)
+        diag_hint(source->builder->diag, "it includes this file at %s:%u",
+                  tree->files[file].path, first->at->line);
+}
+
+static void include_file(struct source *source, const struct node *node, const char *path)
+{
+    struct builder *builder = source->builder;
+    struct source inner = {.includer = source, .builder = builder};
+    struct slice text;
+    struct diag_place place;
+    unsigned level = 0;
+    int file;
+
+    tree_place(builder->tree, node, 1, &place);
+    if (!files_read_at(builder->tree->sources, path, &text, builder->diag, &place))
+        return;
+    file = add_file(builder, path, text);
+    if (file < 0)
+        return;
+    source->at = node;
+    if (is_circle(source, file)) {
+        report_circle(source, &place, file);
+        return;
+    }
+    for (const struct source *it = source; it != NULL; it = it->includer)
+        level++;
+    if (level > TREE_INCLUDE_MAX) {
+        diag_add(builder->diag, DIAG_ERROR, &place, "files include each other more than %d deep",
+                 TREE_INCLUDE_MAX);
+        return;
+    }
+    inner.file = (uint16_t)file;
+    lexer_init(&inner.lexer, text);
+    parse_file(&inner);
+}
+
+static void include_glob(struct source *source, const struct node *node, const char *pattern)
+{
+    struct builder *builder = source->builder;
+    const char *const *paths;
+    size_t count;
+
+    if (!config_files_glob(builder->tree->sources, pattern, &paths, &count, builder->diag))
+        return;
+    for (size_t i = 0; i < count && !builder->no_memory; i++)
+        include_file(source, node, paths[i]);
+}
+
+static void include(struct source *source, const struct node *node)
+{
+    struct builder *builder = source->builder;
+    struct diag_place place;
+    struct slice name;
+    struct slice path;
+
+    if (node->word_count != 2) {
+        tree_place(builder->tree, node, 0, &place);
+        diag_add(builder->diag, DIAG_ERROR, &place,
+                 "invalid number of arguments in \"include\" directive");
+        return;
+    }
+    name = node->words[1].text;
+    if (name.len > 0 && name.data[0] == '/')
+        path = arena_copy(builder->tree->arena, name);
+    else
+        path = arena_printf(builder->tree->arena, "%s%.*s", builder->tree->conf_prefix,
+                            SLICE_ARG(name));
+    if (path.data == NULL)
+        out_of_memory(builder);
+    else if (strpbrk(path.data, "*?[") != NULL)
+        include_glob(source, node, path.data);
+    else
+        include_file(source, node, path.data);
+}
+
+static void open_block(struct source *source, struct node *node, const struct token *token)
+{
+    struct builder *builder = source->builder;
+    struct diag_place place;
+
+    if (builder->depth == TREE_DEPTH_MAX || node == NULL) {
+        if (node != NULL) {
+            place_token(source, token, &place);
+            diag_add(builder->diag, DIAG_ERROR, &place, "blocks nest deeper than %d",
+                     TREE_DEPTH_MAX);
+        }
+        source->ignored++;
+        return;
+    }
+    builder->depth++;
+    builder->frames[builder->depth] = (struct frame){.node = node, .tail = &node->children};
+}
+
+static void append(struct builder *builder, struct node *node)
+{
+    *builder->frames[builder->depth].tail = node;
+    builder->frames[builder->depth].tail = &node->next;
+}
+
+static void report_unexpected(struct source *source, const struct token *token)
+{
+    struct diag_place place;
+
+    place_token(source, token, &place);
+    diag_add(source->builder->diag, DIAG_ERROR, &place, "unexpected \"%c\"", token->raw.data[0]);
+}
+
+/* `;` or `{`: the words before it are a directive. */
+static void end_directive(struct source *source, const struct token *token)
+{
+    struct builder *builder = source->builder;
+    bool is_block = token->kind == TOKEN_OPEN;
+    struct diag_place place;
+    struct node *node = NULL;
+
+    if (builder->word_count == 0) {
+        report_unexpected(source, token);
+    } else if (source->is_argument && is_block) {
+        place_token(source, token, &place);
+        diag_add(builder->diag, DIAG_ERROR, &place,
+                 "block directives are not supported in -g option");
+    } else if (source->ignored == 0) {
+        node = make_node(source, token);
+    }
+    builder->word_count = 0;
+    if (node != NULL && !is_block && slice_eq(node->words[0].text, (struct slice)SLICE("include")))
+        include(source, node);
+    else if (node != NULL)
+        append(builder, node);
+    if (is_block)
+        open_block(source, node, token);
+}
+
+static void close_block(struct source *source, const struct token *token)
+{
+    struct builder *builder = source->builder;
+    struct token semicolon = *token;
+
+    if (builder->word_count > 0) {
+        report_unexpected(source, token);
+        diag_hint(builder->diag, "is the \";\" missing after \"%.*s\"?",
+                  SLICE_ARG(builder->words[builder->word_count - 1].text));
+        semicolon.kind = TOKEN_SEMICOLON;
+        end_directive(source, &semicolon);
+    }
+    if (source->ignored > 0)
+        source->ignored--;
+    else if (builder->depth > source->depth_first)
+        builder->depth--;
+    else
+        report_unexpected(source, token);
+}
+
+static void report_long(struct source *source, const struct token *token)
+{
+    struct diag *diag = source->builder->diag;
+    struct diag_place place;
+
+    place_token(source, token, &place);
+    if (token->quote != 0)
+        diag_add(diag, DIAG_ERROR, &place,
+                 "too long parameter, probably missing terminating \"%c\" character",
+                 token->quote);
+    else
+        diag_add(diag, DIAG_ERROR, &place, "too long parameter \"%.10s...\" started",
+                 token->raw.data);
+}
+
+static void report_cut(struct source *source, const struct token *token)
+{
+    struct builder *builder = source->builder;
+    struct diag_place place;
+
+    place_token(source, token, &place);
+    diag_add(builder->diag, DIAG_ERROR, &place,
+             source->is_argument ? "unexpected end of parameter, expecting \";\""
+                                 : "unexpected end of file, expecting \";\" or \"}\"");
+    if (token->quote != 0)
+        diag_hint(builder->diag, "this quote is never closed");
+}
+
+static void report_open(struct source *source, const struct token *token)
+{
+    struct builder *builder = source->builder;
+    const struct node *node = builder->frames[builder->depth].node;
+    struct diag_place place;
+
+    place_token(source, token, &place);
+    diag_add(builder->diag, DIAG_ERROR, &place, "unexpected end of file, expecting \"}\"");
+    if (node != NULL && source->ignored == 0)
+        diag_hint(builder->diag, "the block \"%.*s\" begins at line %u",
+                  SLICE_ARG(node->words[0].text), node->line);
+}
+
+static void end_source(struct source *source, const struct token *token)
+{
+    struct builder *builder = source->builder;
+
+    if (token->kind == TOKEN_LONG)
+        report_long(source, token);
+    else if (token->kind == TOKEN_CUT || builder->word_count > 0)
+        report_cut(source, token);
+    else if (builder->depth > source->depth_first || source->ignored > 0)
+        report_open(source, token);
+    builder->word_count = 0;
+    builder->depth = source->depth_first;
+}
+
+static void parse_file(struct source *source)
+{
+    struct token token;
+
+    source->depth_first = source->builder->depth;
+    do {
+        token = lexer_next(&source->lexer);
+        switch (token.kind) {
+        case TOKEN_WORD:
+            add_word(source, &token);
+            break;
+        case TOKEN_SEMICOLON:
+        case TOKEN_OPEN:
+            end_directive(source, &token);
+            break;
+        case TOKEN_CLOSE:
+            close_block(source, &token);
+            break;
+        case TOKEN_STRAY:
+            report_unexpected(source, &token);
+            break;
+        case TOKEN_END:
+        case TOKEN_CUT:
+        case TOKEN_LONG:
+            end_source(source, &token);
+            return;
+        }
+    } while (!source->builder->no_memory);
+}
+
+static void build(struct tree *tree, struct source *source, const char *path, struct slice text)
+{
+    struct builder *builder = source->builder;
+    struct node **tail = &tree->first;
+    int file = add_file(builder, path, text);
+
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    builder->frames[0] = (struct frame){.tail = tail};
+    if (file >= 0) {
+        source->file = (uint16_t)file;
+        lexer_init(&source->lexer, text);
+        parse_file(source);
+    }
+    free(builder->words);
+}
+
+/* The folder of `path` with its slash: "" if it has none. */
+static bool set_prefix(struct tree *tree, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+
+    if (tree->conf_prefix == NULL)
+        tree->conf_prefix = arena_copy(tree->arena, slice_make(path, len)).data;
+    return tree->conf_prefix != NULL;
+}
+
+void tree_parse(struct tree *tree, struct config_files *files, const char *path, struct diag *diag)
+{
+    struct builder builder = {.tree = tree, .diag = diag};
+    struct source source = {.builder = &builder};
+    struct slice text;
+
+    if (tree->arena == NULL || !set_prefix(tree, path)) {
+        out_of_memory(&builder);
+        return;
+    }
+    tree->sources = files;
+    if (config_files_read(files, path, &text, diag))
+        build(tree, &source, path, text);
+}
+
+void tree_parse_text(struct tree *tree, const char *name, struct slice text, struct diag *diag)
+{
+    struct builder builder = {.tree = tree, .diag = diag};
+    struct source source = {.builder = &builder, .is_argument = true};
+    struct slice copy;
+
+    if (tree->conf_prefix == NULL)
+        tree->conf_prefix = "";
+    copy = tree->arena == NULL ? slice_make(NULL, 0) : arena_copy(tree->arena, text);
+    if (copy.data == NULL) {
+        out_of_memory(&builder);
+        return;
+    }
+    build(tree, &source, name, copy);
+    if (tree->conf_prefix[0] == '\0')
+        tree->conf_prefix = NULL;
+}
