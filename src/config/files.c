@@ -147,15 +147,14 @@ static bool read_open_file(struct read_job *job, int fd)
     }
     /* One byte more, so that the text can end in a NUL, and that an empty file has memory. */
     job->bytes = malloc((size_t)status.st_size + 1);
-    if (job->bytes == NULL ||
-        !read_all(fd, job->bytes, (size_t)status.st_size, &job->len)) {
+    if (job->bytes == NULL || !read_all(fd, job->bytes, (size_t)status.st_size, &job->len)) {
         report(job->diag, job->place, "read()", job->path);
         return false;
     }
     job->bytes[job->len] = '\0';
     if (memchr(job->bytes, '\0', job->len) != NULL) {
-        diag_add(job->diag, DIAG_ERROR, job->place,
-                 "\"%s\" has NUL bytes: it is not a text file", job->path);
+        diag_add(job->diag, DIAG_ERROR, job->place, "\"%s\" has NUL bytes: it is not a text file",
+                 job->path);
         return false;
     }
     return true;

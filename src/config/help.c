@@ -18,10 +18,14 @@ static void print_words(const struct directive *row, FILE *out)
 static void print_syntax(const struct directive *row, FILE *out)
 {
     static const char *const forms[] = {
-        [CONF_FLAG] = "on | off",      [CONF_INT] = "number",
-        [CONF_MSEC] = "time",          [CONF_SEC] = "time",
-        [CONF_BYTES] = "size",         [CONF_TEXT] = "text",
-        [CONF_TEMPLATE] = "text with $variables", [CONF_BUFFERS] = "number size",
+        [CONF_FLAG] = "on | off",
+        [CONF_INT] = "number",
+        [CONF_MSEC] = "time",
+        [CONF_SEC] = "time",
+        [CONF_BYTES] = "size",
+        [CONF_TEXT] = "text",
+        [CONF_TEMPLATE] = "text with $variables",
+        [CONF_BUFFERS] = "number size",
         [CONF_NOTHING] = "...",
     };
     struct arg_range args = directive_args(row);
@@ -47,8 +51,8 @@ static void print_syntax(const struct directive *row, FILE *out)
 static void print_bounds(const struct directive *row, FILE *out)
 {
     static const char *const units[CONF_NOTHING + 1] = {
-        [CONF_INT] = "", [CONF_MSEC] = " ms", [CONF_SEC] = " s", [CONF_BYTES] = " bytes",
-        [CONF_BUFFERS] = " buffers",
+        [CONF_INT] = "",         [CONF_MSEC] = " ms",         [CONF_SEC] = " s",
+        [CONF_BYTES] = " bytes", [CONF_BUFFERS] = " buffers",
     };
     struct value_range range = directive_bounds(row);
     const char *unit = units[row->field.kind];
@@ -188,8 +192,8 @@ bool directive_help(const struct conf_feature *const *features, size_t count, co
     module = known_module(slice_of(name), false);
     nearest = nearest_row(features, count, name);
     if (module != NULL)
-        fprintf(out, "\"%s\" belongs to nginx's %s module, which this build does not have\n",
-                name, module);
+        fprintf(out, "\"%s\" belongs to nginx's %s module, which this build does not have\n", name,
+                module);
     else
         fprintf(out, "there is no directive \"%s\"\n", name);
     if (module == NULL && nearest != NULL)

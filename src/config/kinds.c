@@ -81,9 +81,14 @@ struct time_unit {
 enum { RANK_NONE, RANK_YEAR, RANK_MONTH, RANK_SECOND = 7, RANK_MSEC, RANK_PLAIN };
 
 static const struct time_unit time_units[] = {
-    {'y', RANK_YEAR, 365 * 86400}, {'M', RANK_MONTH, 30 * 86400}, {'w', 3, 7 * 86400},
-    {'d', 4, 86400},               {'h', 5, 3600},                {'m', 6, 60},
-    {'s', RANK_SECOND, 1},         {' ', RANK_SECOND, 1},
+    {'y', RANK_YEAR, 365 * 86400},
+    {'M', RANK_MONTH, 30 * 86400},
+    {'w', 3, 7 * 86400},
+    {'d', 4, 86400},
+    {'h', 5, 3600},
+    {'m', 6, 60},
+    {'s', RANK_SECOND, 1},
+    {' ', RANK_SECOND, 1},
 };
 
 static const struct time_unit msec_unit = {'m', RANK_MSEC, 0};
@@ -119,8 +124,8 @@ static size_t digits_at_front(struct slice text)
     return count;
 }
 
-/* nginx's rules: milliseconds know no years and months; a number without a unit is seconds and comes
- * last; blanks may stand after a unit. */
+/* nginx's rules: milliseconds know no years and months; a number without a unit is seconds and
+ * comes last; blanks may stand after a unit. */
 static bool parse_time(struct slice text, bool in_msec, int64_t *value)
 {
     int64_t per_second = in_msec ? 1000 : 1;

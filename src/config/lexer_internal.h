@@ -1,15 +1,18 @@
 /* Config text to words and marks, by nginx's rules; no files, no meaning.
  *
- * A word ends at white space, `;` or `{`. Quotes matter only at a word's beginning, and what follows
- * a closing quote must be white space, `;`, `{` or `)`. A backslash keeps the next byte from being
- * special. `{` right after `$` belongs to the word. Runs in: any process, at load time. */
+ * A word ends at white space, `;` or `{`. Quotes matter only at a word's beginning, and what
+ * follows a closing quote must be white space, `;`, `{` or `)`. A backslash keeps the next byte
+ * from being special. `{` right after `$` belongs to the word. Runs in: any process, at load time.
+ */
 #pragma once
 
 #include "base/slice.h"
 
 struct arena;
 
-enum { WORD_BYTES_MAX = 4095 }; /* nginx reads through a buffer of 4096 that must hold word and end */
+enum {
+    WORD_BYTES_MAX = 4095
+}; /* nginx reads through a buffer of 4096 that must hold word and end */
 
 enum token_kind {
     TOKEN_WORD,
@@ -19,7 +22,8 @@ enum token_kind {
     TOKEN_END,   /* of the text, between words */
     TOKEN_CUT,   /* the text ends inside a word or a quote; `raw` is what there is */
     TOKEN_LONG,  /* the word is longer than WORD_BYTES_MAX; nothing sensible can follow */
-    TOKEN_STRAY, /* `raw`: the byte after a closing quote that must not stand there; it is not skipped */
+    TOKEN_STRAY, /* `raw`: the byte after a closing quote that must not stand there; it is not
+                    skipped */
 };
 
 struct token {

@@ -105,8 +105,8 @@ static void on_pending(void *data, const struct variable *variable)
         no_memory(loader);
         return;
     }
-    *pending = (struct pending){.variable = variable, .variables = loader->variables,
-                                .node = private->current};
+    *pending = (struct pending){
+        .variable = variable, .variables = loader->variables, .node = private->current};
     *private->last_pending = pending;
     private->last_pending = &pending->next;
 }
@@ -134,7 +134,7 @@ static bool scope_open(struct loader *loader, struct scope *scope)
 
     assert(private->depth < COUNT(private->bits));
     if (private->bits[private->depth] == NULL)
-        private->bits[private->depth] = arena_alloc(loader->scratch, words * sizeof(uint64_t));
+    private->bits[private->depth] = arena_alloc(loader->scratch, words * sizeof(uint64_t));
     if (private->bits[private->depth] == NULL)
         return no_memory(loader);
     memset(private->bits[private->depth], 0, words * sizeof(uint64_t));
@@ -313,8 +313,11 @@ bool loader_block(struct conf_call *call, enum context context, void *block, str
     struct loader *loader = call->loader;
     size_t errors_before = loader->diag->error_count;
 
-    *child = (struct scope){.parent = call->scope, .context = context, .block = block,
-                            .conf = call->scope->conf, .node = call->node};
+    *child = (struct scope){.parent = call->scope,
+                            .context = context,
+                            .block = block,
+                            .conf = call->scope->conf,
+                            .node = call->node};
     if (!scope_open(loader, child))
         return false;
     load_children(loader, child, call->node->children);
@@ -336,8 +339,8 @@ static bool default_words(struct loader *loader, const struct directive *row, st
     for (token = lexer_next(&lexer); token.kind == TOKEN_WORD; token = lexer_next(&lexer)) {
         if (node->word_count == DEFAULT_WORDS_MAX)
             return false;
-        node->words[node->word_count++] =
-            (struct word){.text = lexer_unescape(&token, loader->scratch)};
+        node->words[node->word_count++] = (struct word){
+            .text = lexer_unescape(&token, loader->scratch)};
     }
     return token.kind == TOKEN_SEMICOLON;
 }
@@ -346,8 +349,12 @@ static void load_default(struct loader *loader, struct scope *root, size_t featu
                          const struct directive *row)
 {
     struct node *node = arena_zalloc(loader->scratch, sizeof *node);
-    struct conf_call call = {.loader = loader, .directive = row, .node = node, .scope = root,
-                             .conf = root->conf[feature], .first = true};
+    struct conf_call call = {.loader = loader,
+                             .directive = row,
+                             .node = node,
+                             .scope = root,
+                             .conf = root->conf[feature],
+                             .first = true};
     struct arg_range args = directive_args(row);
 
     if (node != NULL)

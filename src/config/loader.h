@@ -1,4 +1,5 @@
-/* Loads a tree into settings by the features' tables. Runs in: any process, at load time; one thread. */
+/* Loads a tree into settings by the features' tables. Runs in: any process, at load time; one
+ * thread. */
 #pragma once
 
 #include "config/directive.h"
@@ -15,30 +16,34 @@ struct loader {
     struct arena *scratch; /* owned: dropped when loading ends */
     struct diag *diag;     /* borrowed */
     struct tree *tree;     /* borrowed */
-    const struct conf_feature *const *features; /* borrowed, [feature_count]; the position is the feature's index */
+    const struct conf_feature *const
+        *features; /* borrowed, [feature_count]; the position is the feature's index */
     size_t feature_count;
-    struct variables *variables; /* borrowed: http's; stream has its own loader.variables while its block loads */
-    const char *prefix;      /* -p: for paths of logs, temp files */
-    const char *conf_prefix; /* folder of the main file: for includes, certificates, password files */
-    void *context; /* the snapshot being built: http and stream find theirs through it */
-    bool strict;   /* --strict: what is a warning by leniency becomes an error */
+    struct variables *
+        variables; /* borrowed: http's; stream has its own loader.variables while its block loads */
+    const char *prefix; /* -p: for paths of logs, temp files */
+    const char
+        *conf_prefix; /* folder of the main file: for includes, certificates, password files */
+    void *context;    /* the snapshot being built: http and stream find theirs through it */
+    bool strict;      /* --strict: what is a warning by leniency becomes an error */
     struct loader_private *private;
 };
 
-/* Fills `scratch`, `features` and `private`; the caller has set the rest, or does before loader_run().
- * Which feature has index `i` is the same in every process and load: the list is fixed. */
+/* Fills `scratch`, `features` and `private`; the caller has set the rest, or does before
+ * loader_run(). Which feature has index `i` is the same in every process and load: the list is
+ * fixed. */
 bool loader_init(struct loader *loader, const struct conf_feature *const *features, size_t count);
 void loader_fini(struct loader *loader);
 
 /* Makes the root scope (defaults of every feature; root->block is the caller's) and loads the top
- * level. Errors are in loader->diag. Variables may be used above the line that defines them: what is
- * still unknown at the end is reported at each use. */
+ * level. Errors are in loader->diag. Variables may be used above the line that defines them: what
+ * is still unknown at the end is reported at each use. */
 void loader_run(struct loader *loader, struct scope *root);
 
-/* Loads the children of `call->node` in a new scope below `call->scope`. `block` becomes scope->block.
- * `child` is the caller's memory; its `conf` array lives in loader->arena (or is the parent's) and is
- * final when this returns. Directives of `context` are looked up; unknown ones, wrong contexts and
- * argument counts are reported. False: there were errors inside. */
+/* Loads the children of `call->node` in a new scope below `call->scope`. `block` becomes
+ * scope->block. `child` is the caller's memory; its `conf` array lives in loader->arena (or is the
+ * parent's) and is final when this returns. Directives of `context` are looked up; unknown ones,
+ * wrong contexts and argument counts are reported. False: there were errors inside. */
 bool loader_block(struct conf_call *call, enum context context, void *block, struct scope *child);
 
 /* Paths relative to the prefix are made absolute, in loader->arena. `.data` NULL: no memory. */
@@ -48,7 +53,7 @@ struct slice loader_conf_path(struct loader *loader, struct slice path);
 /* The nearest name a user may have meant, or NULL. `names`: candidates. */
 const char *nearest_name(struct slice word, const char *const *names, size_t count);
 
-/* `pelayan help directive NAME`: prints the rows of that name with syntax, default, contexts and sentences. False: no such directive
- * (prints the nearest). NULL name: lists all. */
+/* `pelayan help directive NAME`: prints the rows of that name with syntax, default, contexts and
+ * sentences. False: no such directive (prints the nearest). NULL name: lists all. */
 bool directive_help(const struct conf_feature *const *features, size_t count, const char *name,
                     FILE *out);

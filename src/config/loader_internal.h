@@ -45,6 +45,6 @@ void report_unknown_variables(struct loader *loader);
 /* "http, server, location" in the loader's scratch. */
 struct slice context_names(struct arena *arena, unsigned contexts);
 
-/* The module of nginx a directive belongs to, without "_module"; NULL: nginx has no such directive. With
- * `is_stream` the stream module's row is preferred, else any other's. */
+/* The module of nginx a directive belongs to, without "_module"; NULL: nginx has no such directive.
+ * With `is_stream` the stream module's row is preferred, else any other's. */
 const char *known_module(struct slice name, bool is_stream);

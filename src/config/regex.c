@@ -12,9 +12,10 @@
 #include <stdlib.h>
 
 enum {
-    GROUPS_MAX = 255,          /* capturing groups of one pattern */
-    MATCH_LIMIT = 1000 * 1000, /* steps: a pattern that backtracks for ever ends within milliseconds */
-    HEAP_LIMIT_KIB = 4096,     /* only where there is no JIT */
+    GROUPS_MAX = 255, /* capturing groups of one pattern */
+    MATCH_LIMIT = 1000 *
+                  1000,    /* steps: a pattern that backtracks for ever ends within milliseconds */
+    HEAP_LIMIT_KIB = 4096, /* only where there is no JIT */
     JIT_STACK_FIRST = 32 * 1024,
     JIT_STACK_MAX = 512 * 1024,
 };
@@ -80,8 +81,7 @@ static struct scratch *scratch_get(void)
         return NULL;
     fresh->match = pcre2_match_data_create(GROUPS_MAX + 1, NULL);
     fresh->stack = pcre2_jit_stack_create(JIT_STACK_FIRST, JIT_STACK_MAX, NULL);
-    if (fresh->match == NULL || !scratch_key_made ||
-        pthread_setspecific(scratch_key, fresh) != 0) {
+    if (fresh->match == NULL || !scratch_key_made || pthread_setspecific(scratch_key, fresh) != 0) {
         scratch_free(fresh);
         return NULL;
     }
@@ -154,10 +154,11 @@ static pcre2_code *compile(struct regex_set *set, struct slice pattern, bool noc
     pcre2_pattern_info(result, PCRE2_INFO_CAPTURECOUNT, &groups);
     if (groups > GROUPS_MAX) {
         pcre2_code_free(result);
-        return fail(error, arena_printf(set->arena, "more than %d captures in \"%.*s\"",
-                                             GROUPS_MAX, SLICE_ARG(pattern)));
+        return fail(error, arena_printf(set->arena, "more than %d captures in \"%.*s\"", GROUPS_MAX,
+                                        SLICE_ARG(pattern)));
     }
-    /* Without JIT (a kernel that forbids executable pages) the interpreter does the same, slower. */
+    /* Without JIT (a kernel that forbids executable pages) the interpreter does the same, slower.
+     */
     (void)pcre2_jit_compile(result, PCRE2_JIT_COMPLETE);
     return result;
 }
@@ -186,7 +187,7 @@ static bool declare_names(struct regex *regex, const char **error)
         regex->names[i].variable = variables_declare_capture(set->variables, name);
         if (regex->names[i].variable == NULL)
             return fail(error, arena_printf(set->arena, "the duplicate \"%.*s\" variable",
-                                                 SLICE_ARG(name))) != NULL;
+                                            SLICE_ARG(name))) != NULL;
     }
     regex->name_count = count;
     return true;
@@ -242,8 +243,7 @@ static void set_captures(const struct regex *regex, const struct scratch *own, s
 {
     subject->capture_count = 0;
     while (subject->capture_count < matched && subject->capture_count < SUBJECT_CAPTURES_MAX) {
-        subject->captures[subject->capture_count] =
-            group(own->match, text, subject->capture_count);
+        subject->captures[subject->capture_count] = group(own->match, text, subject->capture_count);
         subject->capture_count++;
     }
     for (uint32_t i = 0; i < regex->name_count; i++) {

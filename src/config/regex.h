@@ -12,7 +12,8 @@ struct variables;
 
 struct regex_set *regex_set_new(struct arena *arena, struct variables *variables);
 
-/* Named captures (?<name>...) are declared as variables. NULL: `*error` (arena) says what and at which offset. */
+/* Named captures (?<name>...) are declared as variables. NULL: `*error` (arena) says what and at
+ * which offset. */
 struct regex *regex_compile(struct regex_set *set, struct slice pattern, bool nocase,
                             const char **error);
 

@@ -215,12 +215,12 @@ static bool store_custom(struct conf_call *call)
 
 bool conf_store(struct conf_call *call)
 {
-    static bool (*const stores[])(struct conf_call *call) = {
-        [CONF_CUSTOM] = store_custom, [CONF_FLAG] = store_flag,
-        [CONF_INT] = store_int,       [CONF_MSEC] = store_time,
-        [CONF_SEC] = store_time,      [CONF_BYTES] = store_bytes,
-        [CONF_TEXT] = store_text,     [CONF_ENUM] = store_enum,
-        [CONF_BITS] = store_bits,     [CONF_TEMPLATE] = store_template,
+    static bool (*const stores[])(struct conf_call * call) = {
+        [CONF_CUSTOM] = store_custom,   [CONF_FLAG] = store_flag,
+        [CONF_INT] = store_int,         [CONF_MSEC] = store_time,
+        [CONF_SEC] = store_time,        [CONF_BYTES] = store_bytes,
+        [CONF_TEXT] = store_text,       [CONF_ENUM] = store_enum,
+        [CONF_BITS] = store_bits,       [CONF_TEMPLATE] = store_template,
         [CONF_BUFFERS] = store_buffers, [CONF_NOTHING] = store_nothing,
     };
     const struct directive *row = call->directive;

@@ -56,16 +56,15 @@ static bool take_variable(struct compiler *compiler, struct template_part *part)
     while (name.len < rest.len && is_name_char(name.data[name.len]))
         name.len++;
     if (bracket && (name.len == rest.len || name.data[name.len] != '}'))
-        return fail(compiler,
-                    arena_printf(compiler->arena,
-                                 "the closing bracket in \"%.*s\" variable is missing",
-                                 SLICE_ARG(name)));
+        return fail(compiler, arena_printf(compiler->arena,
+                                           "the closing bracket in \"%.*s\" variable is missing",
+                                           SLICE_ARG(name)));
     if (name.len == 0)
         return fail_name(compiler);
     part->variable = variables_find(compiler->variables, name);
     if (part->variable == NULL)
-        return fail(compiler, arena_printf(compiler->arena, "unknown \"%.*s\" variable",
-                                           SLICE_ARG(name)));
+        return fail(compiler,
+                    arena_printf(compiler->arena, "unknown \"%.*s\" variable", SLICE_ARG(name)));
     compiler->at += 1 + name.len + (bracket ? 2 : 0);
     return true;
 }

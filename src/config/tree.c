@@ -66,7 +66,8 @@ void tree_place_at(const struct tree_file *file, size_t offset, unsigned line,
         start--;
     while (end < text.len && text.data[end] != '\n' && text.data[end] != '\r')
         end++;
-    *place = (struct diag_place){.file = file->path, .line = line,
+    *place = (struct diag_place){.file = file->path,
+                                 .line = line,
                                  .column = (unsigned)(offset - start) + 1,
                                  .text = slice_make(text.data + start, end - start)};
 }
@@ -150,8 +151,7 @@ out:
 static void add_word(struct source *source, const struct token *token)
 {
     struct builder *builder = source->builder;
-    struct word word = {.offset = (uint32_t)token->offset & INT32_MAX,
-                        .quoted = token->quote != 0};
+    struct word word = {.offset = (uint32_t)token->offset & INT32_MAX, .quoted = token->quote != 0};
 
     if (builder->word_count == builder->word_capacity) {
         size_t capacity = builder->word_capacity * 2 + 16;
@@ -191,8 +191,10 @@ static struct node *make_node(struct source *source, const struct token *end)
         out_of_memory(builder);
         return NULL;
     }
-    *node = (struct node){.words = (struct word *)(node + 1), .line = builder->line,
-                          .file = source->file, .word_count = (uint16_t)builder->word_count,
+    *node = (struct node){.words = (struct word *)(node + 1),
+                          .line = builder->line,
+                          .file = source->file,
+                          .word_count = (uint16_t)builder->word_count,
                           .is_block = end->kind == TOKEN_OPEN};
     memcpy(node->words, builder->words, bytes);
     return node;
@@ -218,11 +220,10 @@ static void report_circle(const struct source *source, const struct diag_place *
     while (first->file != file)
         first = first->includer;
     diag_add(source->builder->diag, DIAG_ERROR, place,
-             "\"include\" goes in a circle: \"%s\" is being read already",
-             tree->files[file].path);
+             "\"include\" goes in a circle: \"%s\" is being read already", tree->files[file].path);
     if (first != source)
-        diag_hint(source->builder->diag, "it includes this file at %s:%u",
-                  tree->files[file].path, first->at->line);
+        diag_hint(source->builder->diag, "it includes this file at %s:%u", tree->files[file].path,
+                  first->at->line);
 }
 
 static void include_file(struct source *source, const struct node *node, const char *path)
@@ -382,8 +383,7 @@ static void report_long(struct source *source, const struct token *token)
     place_token(source, token, &place);
     if (token->quote != 0)
         diag_add(diag, DIAG_ERROR, &place,
-                 "too long parameter, probably missing terminating \"%c\" character",
-                 token->quote);
+                 "too long parameter, probably missing terminating \"%c\" character", token->quote);
     else
         diag_add(diag, DIAG_ERROR, &place, "too long parameter \"%.10s...\" started",
                  token->raw.data);

@@ -20,7 +20,7 @@ enum {
 };
 
 struct word {
-    struct slice text; /* unescaped and unquoted; variables are left as they stand */
+    struct slice text;    /* unescaped and unquoted; variables are left as they stand */
     uint32_t offset : 31; /* where it begins in the file's text, its quote included */
     uint32_t quoted : 1;
 };
@@ -57,8 +57,7 @@ void tree_fini(struct tree *tree);
 
 /* Parses `path` and what it includes. All errors go to `diag`; what could be understood is in the
  * tree even then. May follow tree_parse_text(); its directives come after those. */
-void tree_parse(struct tree *tree, struct config_files *files, const char *path,
-                struct diag *diag);
+void tree_parse(struct tree *tree, struct config_files *files, const char *path, struct diag *diag);
 
 /* Parses a directive line given with -g (global directives), as file `name`. */
 void tree_parse_text(struct tree *tree, const char *name, struct slice text, struct diag *diag);

@@ -115,8 +115,8 @@ static bool give_slot(struct variables *variables, struct variable *variable)
         return true;
     if (variables->slot_count == variables->slot_capacity) {
         unsigned capacity = variables->slot_capacity * 2 + 32;
-        const struct variable **grown =
-            arena_alloc(variables->arena, capacity * sizeof(const struct variable *));
+        const struct variable **grown = arena_alloc(variables->arena,
+                                                    capacity * sizeof(const struct variable *));
 
         if (grown == NULL)
             return false;
@@ -190,7 +190,8 @@ static const struct variable *declare(struct variables *variables, struct slice 
     if (!(variable->flags & VARIABLE_CHANGEABLE) && variable->assign == NULL)
         return NULL;
     if (variable->get == NULL) {
-        bool was_set = (variable->flags & VARIABLE_DECLARED) && !(variable->flags & VARIABLE_CAPTURE);
+        bool was_set = (variable->flags & VARIABLE_DECLARED) &&
+                       !(variable->flags & VARIABLE_CAPTURE);
 
         variable->flags |= VARIABLE_DECLARED | flags;
         if (was_set || flags == 0)
