@@ -21,8 +21,8 @@ enum {
 };
 
 struct block {
-    alignas(max_align_t) struct block *next;
-    char data[];
+    struct block *next;
+    alignas(max_align_t) char data[];
 };
 
 struct cleanup {

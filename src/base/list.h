@@ -70,7 +70,7 @@ static inline struct list *list_pop_front(struct list *list)
     return first;
 }
 
-/* `it` may be removed inside the loop. */
-#define list_each(it, keep, list)                                                                  \
-    for (struct list *it = (list)->next, *keep = it->next; it != (list);                           \
+/* `it` may be removed inside the loop, `keep` may not. */
+#define list_each(it, keep, head)                                                                  \
+    for (struct list *it = (head)->next, *keep = it->next; it != (head);                           \
          it = keep, keep = keep->next)
