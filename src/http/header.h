@@ -139,6 +139,10 @@ enum header_id header_id_of(struct slice name);
 /* The canonical spelling, "" for HEADER_OTHER. */
 struct slice header_name(enum header_id id);
 
+/* What can be said of a name's bytes: a set of HEADER_NAME_ flags (see enum header_flag). An empty
+ * name is invalid. */
+unsigned header_name_flags(struct slice name);
+
 /* Traits of `id` (0 for HEADER_OTHER): a set of enum header_trait. */
 unsigned header_traits(enum header_id id);
 
@@ -146,11 +150,10 @@ unsigned header_traits(enum header_id id);
  * sets none of the HEADER_NAME_ bits. */
 enum header_flag {
     HEADER_NAME_UNDERSCORE = 1, /* has '_': dropped unless underscores_in_headers is on */
-    HEADER_NAME_UNUSUAL =
-        2, /* a token, but not one of nginx's: dropped under ignore_invalid_headers */
-    HEADER_NAME_INVALID = 4, /* not even a token (RFC 9110, 5.1): drop or refuse, never forward */
-    HEADER_REMOVED = 8,      /* a hole: iteration and finding skip it */
-    HEADER_HOP_BY_HOP = 16,  /* set by header_list_mark_hop_by_hop(): not to be forwarded */
+    HEADER_NAME_UNUSUAL = 2,    /* a token, but not nginx's: see ignore_invalid_headers */
+    HEADER_NAME_INVALID = 4,    /* no token (RFC 9110, 5.1): drop or refuse, never forward */
+    HEADER_REMOVED = 8,         /* a hole: iteration and finding skip it */
+    HEADER_HOP_BY_HOP = 16,     /* set by header_list_mark_hop_by_hop(): not to be forwarded */
 };
 
 struct header {
@@ -168,8 +171,7 @@ enum {
 /* Fields in order of arrival. A field never moves while the list lives, so pointers to it are
  * stable. In place, without a destructor: what does not fit inline lives in the arena. */
 struct header_list {
-    struct arena
-        *arena; /* borrowed: for fields beyond the inline ones; NULL allows no more than those */
+    struct arena *arena; /* borrowed: for fields beyond the inline ones; NULL: no more than those */
     uint32_t slot_count; /* slots used, removed ones included */
     uint32_t removed_count;
     struct header *chunks[HEADER_CHUNKS]; /* arena; valid for the first `chunk_count` */
@@ -181,8 +183,11 @@ struct header_list {
 /* Empty. Writes only the head of the struct, not the inline fields: cheap. */
 void header_list_init(struct header_list *list, struct arena *arena);
 
-/* Appends a field with `name`, `value` and its id looked up. NULL: no memory, or the list is full.
- * The bytes are borrowed: they must live as long as the list. */
+/* Empty again; chunks that it has stay for the next use. */
+void header_list_clear(struct header_list *list);
+
+/* Appends a field with `name`, `value`, its id looked up and its name's flags. NULL: no memory, or
+ * the list is full. The bytes are borrowed: they must live as long as the list. */
 struct header *header_list_add(struct header_list *list, struct slice name, struct slice value)
     __attribute__((warn_unused_result));
 
@@ -237,7 +242,8 @@ bool header_list_copy(struct header_list *target, const struct header_list *sour
 
 /* Sets HEADER_HOP_BY_HOP on the fields that must not be forwarded: those of the table, and those
  * that `Connection` names. A name of the table that is end-to-end stays, although Connection names
- * it: otherwise a client could make us drop Host, Content-Length or Authorization. */
+ * it: otherwise a client could make us drop Host, Content-Length or Authorization. A Connection
+ * with more names than we care to compare (64) drops every field that is not of the table. */
 void header_list_mark_hop_by_hop(struct header_list *list);
 
 /* Whether a comma-separated list such as Connection's has `token`, in either case. */

@@ -21,12 +21,13 @@ enum chunked_result {
 };
 
 struct chunked {
-    uint64_t left_bytes;            /* of the current chunk */
-    uint32_t ext_bytes;             /* of the current chunk's head so far */
+    uint64_t left_bytes;            /* data bytes of the current chunk to come */
+    uint64_t size;                  /* private: of the next chunk, as far as it has been read */
+    uint32_t ext_bytes;             /* in chunk extensions of this body so far */
     uint32_t trailer_bytes;         /* so far */
     uint32_t trailer_count;         /* so far, dropped ones included */
     uint8_t step;                   /* private */
-    uint8_t digits;                 /* private */
+    uint8_t digits;                 /* private: of the current chunk's size */
     enum h1_error error;            /* for CHUNKED_ERROR */
     struct header_list *trailers;   /* borrowed; NULL: checked and forgotten */
     const struct h1_limits *limits; /* borrowed: for the trailer section */
@@ -42,13 +43,14 @@ void chunked_init(struct chunked *decoder, const struct h1_limits *limits,
 enum chunked_result chunked_next(struct chunked *decoder, struct slice in, struct slice *data,
                                  size_t *consumed) __attribute__((warn_unused_result));
 
-/* How many bytes of the current chunk have not been seen: a caller that splices may move that many
- * past the decoder, and says so with chunked_skip(). */
+/* Data bytes of the current chunk that have not been seen; 0 also between chunks. A caller that
+ * splices may move up to that many past the decoder, and says so with chunked_skip(). */
 static inline uint64_t chunked_left(const struct chunked *decoder)
 {
     return decoder->left_bytes;
 }
 
+/* `bytes` of chunked_left() went another way. */
 void chunked_skip(struct chunked *decoder, uint64_t bytes);
 
 enum {

@@ -95,30 +95,38 @@ enum h1_target_form {
     TARGET_ASTERISK,  /* *; OPTIONS only */
 };
 
+/* How far an unfinished head has been searched for its end. Private to the parser: it makes a head
+ * that comes one byte at a time cost no more than one that comes at once. */
+struct h1_progress {
+    size_t seen_bytes; /* searched so far */
+    size_t line_start; /* where the line begins that holds seen_bytes */
+    uint32_t lines;    /* complete lines that were not empty */
+    bool begun;        /* this is not the first call */
+};
+
 /* How the end of a body is found (RFC 9112, 6.3). */
 enum body_kind {
     BODY_NONE,
-    BODY_LENGTH, /* `body_bytes` of it; never 0 for a request without one: that is BODY_NONE */
+    BODY_LENGTH, /* `body_bytes` of it, not 0: that is BODY_NONE with `has_length` */
     BODY_CHUNKED,
     BODY_UNTIL_CLOSE, /* responses only */
     BODY_TUNNEL,      /* 101, or 2xx to CONNECT: no message any more, both directions are bytes */
 };
 
 struct h1_request {
-    /* Result. After PARSE_ERROR `line` and what follows it are set as far as they were understood.
-     */
+    /* After PARSE_ERROR only `error` and `line` (as much as there is of it) mean something. */
     enum h1_error error;
     size_t head_bytes; /* PARSE_OK: bytes of the input that belong to the head; the body follows */
 
     struct slice line;        /* the request line without CRLF: $request */
     struct slice method_text; /* as sent */
     struct slice target;      /* as sent, whole */
-    struct slice path_query;  /* the part that parse_uri() takes: $request_uri. "/" if an absolute
-                               * target  has no path; begins with '?' if it has only a query; "*" for
-                               * the  asterisk; empty for CONNECT */
-    struct slice scheme;      /* of an absolute target, else empty */
-    struct slice authority;   /* of an absolute or authority target, else empty */
-    struct host host; /* from the target, or else from Host; `name` empty: HTTP/1.0 without */
+    /* The part that parse_uri() takes: $request_uri. "/" if an absolute target has no path, begins
+     * with '?' if it has only a query; "*" for the asterisk; empty for CONNECT. */
+    struct slice path_query;
+    struct slice scheme;    /* of an absolute target, else empty */
+    struct slice authority; /* of an absolute or authority target, else empty */
+    struct host host;       /* from the target, else from Host; `name` empty: HTTP/1.0 without */
     enum method method;
     enum h1_target_form form;
     unsigned version; /* 10 or 11 (1.2 to 1.9 are read as 1.1) */
@@ -126,19 +134,15 @@ struct h1_request {
     enum body_kind body_kind; /* BODY_NONE, BODY_LENGTH or BODY_CHUNKED */
     uint64_t body_bytes;      /* for BODY_LENGTH */
     bool has_length;          /* there was a Content-Length, maybe 0 */
-    bool keep_alive;       /* what version and Connection say; the server may still want to close */
-    bool wants_upgrade;    /* Connection: upgrade with an Upgrade header, HTTP/1.1 */
-    bool expects_continue; /* Expect: 100-continue, HTTP/1.1 */
-    bool has_invalid_names; /* at least one field has a HEADER_NAME_ flag: the caller applies
-                             * ignore_invalid_headers and underscores_in_headers */
+    bool keep_alive;          /* say version and Connection; the server may still want to close */
+    bool wants_upgrade;       /* Connection: upgrade with an Upgrade header, HTTP/1.1 */
+    bool expects_continue;    /* Expect: 100-continue, HTTP/1.1 */
+    bool has_odd_names;       /* some field has a HEADER_NAME_ flag: the caller now applies
+                                 ignore_invalid_headers and underscores_in_headers */
 
     struct header_list headers;
 
-    /* Between calls. Private: */
-    uint32_t seen_bytes; /* searched for the end of the head so far */
-    uint32_t line_start; /* where the line that holds seen_bytes begins */
-    bool has_first_line;
-    bool has_lines;
+    struct h1_progress progress; /* between calls */
 };
 
 /* In place, before the first byte of each request; `arena` as for header_list_init(). */
@@ -151,8 +155,8 @@ enum parse_result parse_request_head(struct slice in, const struct h1_limits *li
                                      struct h1_request *request)
     __attribute__((warn_unused_result));
 
-/* The first line of a request that is not complete (408, 400), for the log: as much as there is, at
- * most up to the first control byte. Leading empty lines are skipped. */
+/* The first line of a head that is not complete (408), for the log: as much of it as there is, up
+ * to the first control byte. Empty lines before it are skipped. */
 struct slice h1_first_line(struct slice in);
 
 struct h1_response {
@@ -167,16 +171,12 @@ struct h1_response {
     enum body_kind body_kind; /* after h1_response_frame() */
     uint64_t body_bytes;
     bool has_length;
-    bool
-        keep_alive; /* after h1_response_frame(): the connection can be used again after the body */
-    bool has_invalid_names;
+    bool keep_alive; /* after h1_response_frame(): usable again after the body */
+    bool has_odd_names;
 
     struct header_list headers;
 
-    uint32_t seen_bytes;
-    uint32_t line_start;
-    bool has_first_line;
-    bool has_lines;
+    struct h1_progress progress;
 };
 
 void h1_response_init(struct h1_response *response, struct arena *arena);
@@ -199,17 +199,17 @@ enum h1_line_end {
     LINES_LF_OR_CRLF, /* CGI-like (RFC 3875, 6): FastCGI, SCGI, uwsgi responses */
 };
 
-/* Only header lines and the empty line that ends them: what CGI-like backends answer, and trailers.
- * `*used` is the length with the empty line, for PARSE_OK. The fields are appended to `headers`.
- * Parses from the beginning each time: for bounded inputs. */
+/* What parse_fields() is told and what it answers. */
 struct h1_fields {
     enum h1_line_end line_end;
     const struct h1_limits *limits; /* borrowed */
-    struct header_list *headers;    /* borrowed */
+    struct header_list *headers;    /* borrowed; emptied first, at every call */
     enum h1_error error;            /* result */
-    bool has_invalid_names;         /* result */
-    size_t used;                    /* result */
+    bool has_odd_names;             /* result */
+    size_t head_bytes;              /* result, PARSE_OK: with the empty line at the end */
 };
 
+/* Only header lines and the empty line that ends them, without a line before: what CGI-like
+ * backends answer. Begins anew at each call: for input that comes in few pieces. */
 enum parse_result parse_fields(struct slice in, struct h1_fields *fields)
     __attribute__((warn_unused_result));
