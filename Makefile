@@ -5,23 +5,20 @@ DESTDIR ?=
 ONLY ?=
 export ONLY
 
-BUILD = cmake --build --preset $(1) -j $(JOBS)
-CONFIGURED = build/$(1)/build.ninja
+export JOBS
 
-.PHONY: all help setup run test debug asan tsan fuzz lint bench install package clean
+.PHONY: all help setup run test debug asan tsan fuzz lint format bench install package clean
 .DEFAULT_GOAL := all
 
-all: $(call CONFIGURED,release) ## build/pelayan: what users run
-	@$(call BUILD,release)
+all: ## build/pelayan: what users run
+	@tools/setup build
+	@tools/build release
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
-build/%/build.ninja: | setup
-	@cmake --preset $* >build/.configure.log 2>&1 || { cat build/.configure.log; exit 1; }
-
 setup: ## install what is missing (Debian packages)
-	@mkdir -p build && tools/setup build test
+	@tools/setup build test lint fuzz run
 
 run: ## two sample apps behind http://hello.localhost:8080/
 	@tools/run-sample
@@ -29,8 +26,9 @@ run: ## two sample apps behind http://hello.localhost:8080/
 test: ## everything that must hold; ONLY=word runs what matches
 	@tools/test release
 
-debug: $(call CONFIGURED,debug) ## build/debug/pelayan, for gdb
-	@$(call BUILD,debug)
+debug: ## build/debug/pelayan, for gdb
+	@tools/setup build
+	@tools/build debug
 
 asan: ## the whole suite under AddressSanitizer and UBSan
 	@tools/test asan
@@ -44,12 +42,15 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (5) each
 lint: ## clang-format, clang-tidy, cppcheck
 	@tools/lint
 
+format: ## let clang-format have its way
+	@find src tests -name '*.[ch]' -print0 | xargs -0 clang-format -i
+
 bench: all ## see bench/README.md
 	@bench/run
 
-install: $(call CONFIGURED,release) ## to DESTDIR and PREFIX (/usr/local)
+install: all ## to DESTDIR and PREFIX (/usr/local)
 	@cmake -DCMAKE_INSTALL_PREFIX=$(PREFIX) build/release >/dev/null
-	@$(call BUILD,release)
+	@tools/build release
 	@DESTDIR=$(DESTDIR) cmake --install build/release
 
 package: ## build/pelayan_VERSION_ARCH.deb
