@@ -137,16 +137,13 @@ static bool count_line(struct h1_progress *progress, size_t line_end_at)
     return progress->lines == 1;
 }
 
-bool head_worth_parsing(struct h1_progress *progress, struct slice in,
-                        const struct h1_limits *limits)
+/* Goes on where the last search ended. True: the end, or something that will be refused. */
+static bool search_end(struct h1_progress *progress, struct slice in,
+                       const struct h1_limits *limits)
 {
-    bool first = !progress->begun;
+    const char *end = in.data + in.len;
 
-    progress->begun = true;
-    if (first || in.len >= limits->head_bytes_max)
-        return true;
     for (;;) {
-        const char *end = in.data + in.len;
         const char *stop = scan_value(in.data + progress->seen_bytes, end);
         uint32_t bytes_max = progress->lines == 0 ? limits->line_bytes_max
                                                   : limits->header_bytes_max;
@@ -161,4 +158,18 @@ bool head_worth_parsing(struct h1_progress *progress, struct slice in,
         if (count_line(progress, progress->seen_bytes))
             return true;
     }
+}
+
+bool head_worth_parsing(struct h1_progress *progress, struct slice in,
+                        const struct h1_limits *limits)
+{
+    /* The first call parses at once: nearly always the whole head is there. */
+    bool grown = in.len / 2 >= progress->parsed_bytes;
+
+    if (in.len == 0)
+        return false;
+    if (!grown && in.len < limits->head_bytes_max && !search_end(progress, in, limits))
+        return false;
+    progress->parsed_bytes = in.len;
+    return true;
 }

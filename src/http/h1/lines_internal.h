@@ -45,8 +45,9 @@ enum line_kind {
  * bad. */
 enum line_kind parse_field_line(struct lines *lines, struct header *field);
 
-/* Whether parsing is worth the effort: the head is complete or refused, or its first line has just
- * become complete. False: only more bytes can help. */
+/* Whether parsing is worth the effort: the head is complete or refused, its first line has just
+ * become complete, or there is twice as much of it as last time, so that a mistake is not kept
+ * waiting for more. False: only more bytes can help. */
 bool head_worth_parsing(struct h1_progress *progress, struct slice in,
                         const struct h1_limits *limits);
 

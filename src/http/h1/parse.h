@@ -98,10 +98,10 @@ enum h1_target_form {
 /* How far an unfinished head has been searched for its end. Private to the parser: it makes a head
  * that comes one byte at a time cost no more than one that comes at once. */
 struct h1_progress {
-    size_t seen_bytes; /* searched so far */
-    size_t line_start; /* where the line begins that holds seen_bytes */
-    uint32_t lines;    /* complete lines that were not empty */
-    bool begun;        /* this is not the first call */
+    size_t seen_bytes;   /* searched so far */
+    size_t line_start;   /* where the line begins that holds seen_bytes */
+    size_t parsed_bytes; /* length of the input when it was last parsed */
+    uint32_t lines;      /* complete lines that were not empty */
 };
 
 /* How the end of a body is found (RFC 9112, 6.3). */
@@ -150,7 +150,8 @@ void h1_request_init(struct h1_request *request, struct arena *arena);
 
 /* `in` begins at the first byte of the request in every call, and may have moved to another place
  * in memory and have grown since the last one. Bytes after the head are not looked at. The cost of
- * a head that comes one byte at a time is linear in its size. */
+ * a head that comes one byte at a time is linear in its size; what is wrong with it is noticed, at
+ * the latest, when it is complete or twice as long. */
 enum parse_result parse_request_head(struct slice in, const struct h1_limits *limits,
                                      struct h1_request *request)
     __attribute__((warn_unused_result));
