@@ -12,6 +12,20 @@ static struct CMUnitTest tests[TESTS_MAX];
 static size_t test_count;
 static char context_text[CONTEXT_BYTES];
 
+/* cmocka takes SIGSEGV for itself and says no more than its number; under a sanitizer the report of
+ * where it happened is wanted. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "handle_segv=2:handle_sigbus=2:handle_sigfpe=2:handle_sigill=2";
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "handle_segv=2:handle_sigbus=2:handle_sigfpe=2:handle_sigill=2";
+}
+
 void check_register(const char *name, void (*run)(void **state))
 {
     if (test_count == TESTS_MAX) {
