@@ -1,8 +1,9 @@
 /* What all upstreams of a worker share: states of peers, pools of connections, the resolver.
  *
- * One per worker process. It outlives every config snapshot, so that a reload keeps health, counters and idle connections.
- * The validating child of the master loads upstreams without one. Runs in: worker; new/free: before the loops run and
- * after they have ended; the rest: any thread. */
+ * One per worker process. It outlives every config snapshot, so that a reload keeps health,
+ * counters and idle connections. The validating child of the master loads upstreams without one.
+ * Runs in: worker; new/free: before the loops run and after they have ended; the rest: any thread.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -17,14 +18,17 @@ struct upstreams;
 /* `loops[i]` has index i. NULL: no memory. */
 struct balance *balance_new(struct loop *const *loops, unsigned loop_count);
 
-/* Ends the resolver's thread and closes idle connections. All upstreams must have been stopped. */
+/* Ends the resolver's thread and closes idle connections: when the loops have ended, before
+ * loop_free(). All snapshots must be gone, and all taken connections closed. NULL is fine. */
 void balance_free(struct balance *balance);
 
-/* Gives the peers of a loaded config their shared states and begins to resolve their names. Must be called once before the first pick.
- * The arena's drop stops them. False: no memory. NULL upstreams: nothing to do. */
+/* Gives the peers of a loaded config their shared states and begins to resolve their names. Must be
+ * called once before the first pick. The arena's drop stops them. False: no memory. NULL upstreams:
+ * nothing to do. */
 bool balance_start(struct balance *balance, struct upstreams *upstreams);
 
-/* Waits until every name of `upstreams` has had its first answer (or failure), at most `wait_ms`. Blocks: at start only. */
+/* Waits until every name of `upstreams` has had its first answer (or failure), at most `wait_ms`.
+ * Blocks: at start only. */
 void balance_wait(struct balance *balance, const struct upstreams *upstreams, unsigned wait_ms);
 
 /* The connections of this loop. Only its thread may use them. */

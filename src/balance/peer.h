@@ -1,9 +1,10 @@
 /* Peers: the addresses an upstream sends requests to, and what is known of each.
  *
- * A peer_set is the list of peers an upstream has now; when DNS changes it is replaced by another one, never changed (but for the
- * round-robin weights, which the upstream's lock guards). A peer_state is what all loops know of a peer; successive sets and
- * config snapshots share it, so that neither a reload nor a change of a neighbour forgets health and counters.
- * Runs in: worker, any thread. */
+ * A peer_set is the list of peers an upstream has now; when DNS changes it is replaced by another
+ * one, never changed (but for the round-robin weights, which the upstream's lock guards). A
+ * peer_state is what all loops know of a peer; successive sets and config snapshots share it, so
+ * that neither a reload nor a change of a neighbour forgets health and counters. Runs in: worker,
+ * any thread. */
 #pragma once
 
 #include "base/slice.h"
@@ -19,8 +20,9 @@ struct server;
 
 /* How an attempt at a peer ended. */
 enum outcome {
-    OUTCOME_OK, /* an answer that is no reason to try another peer */
-    OUTCOME_NEXT, /* another peer is tried, but this one did well (http_403, http_404, non-failures) */
+    OUTCOME_OK,   /* an answer that is no reason to try another peer */
+    OUTCOME_NEXT, /* another peer is tried, but this one did well (http_403, http_404, non-failures)
+                   */
     OUTCOME_REFUSED,         /* connection level: refused, unreachable, no such unix socket */
     OUTCOME_CONNECT_TIMEOUT, /* connection level */
     OUTCOME_RESET,   /* connection level: closed or reset before any of the answer arrived */
@@ -41,26 +43,26 @@ struct peer_counters { /* a reader's copy */
     uint64_t bytes_received;
 };
 
-/* All fields but the first block are atomics that any thread may read. */
+/* The first block never changes; the rest are atomics that any thread may read. */
 struct peer_state {
     struct peer_state *next;   /* the registry's chain; its lock */
     struct registry *registry; /* borrowed: outlives every state */
-    struct slice
-        key; /* owned: "UPSTREAM\0ADDRESS" or with "\0N" for the Nth of equal addresses; its hash below */
+    struct slice upstream;     /* owned: the name of the upstream */
+    uint64_t upstream_hash;
+    const char *text; /* owned: "127.0.0.1:80", "[::1]:80", "unix:/path"; terminated */
     uint64_t key_hash;
+    unsigned ordinal; /* the Nth of equal addresses in one upstream, from 0 */
     struct address address;
-    char text[ADDRESS_TEXT_BYTES]; /* "127.0.0.1:80", "[::1]:80", "unix:/path" */
 
-    _Alignas(64) atomic_uint refs;
+    atomic_uint refs;
     atomic_uint active;           /* attempts under way in all loops: least_conn, max_conns */
     atomic_uint fails;            /* failures that count towards max_fails */
     atomic_uint reason;           /* enum outcome of the last failure */
-    _Atomic uint64_t accessed_ms; /* last failure */
-    _Atomic uint64_t checked_ms;  /* last failure, or when it was last tried after one */
-    _Atomic uint64_t failed_ms;   /* since when it is out of rotation; 0: it is not */
     atomic_bool probing;          /* a loop has claimed the task to find out when it is back */
-    atomic_bool was_ok;           /* answered at least once since the last failure */
-    atomic_uint connect_ewma_us;  /* moving averages, 0: none yet */
+    _Atomic uint64_t accessed_ms; /* last failure */
+    _Atomic uint64_t checked_ms;  /* last failure, or when it was first tried after one */
+    _Atomic uint64_t failed_ms;   /* since when it is out of rotation; 0: it is not */
+    atomic_uint connect_ewma_us;  /* moving averages; 0: none yet */
     atomic_uint header_ewma_us;
     atomic_uint response_ewma_us;
     _Atomic uint64_t requests;
@@ -102,8 +104,8 @@ struct peer_set {
     unsigned peer_count;
     unsigned total_weight[2]; /* of the primaries, of the backups */
     bool single;              /* one peer and no other: never marked failed, as in nginx */
-    void *
-        ring; /* owned: what the algorithm prepared (consistent hash: its points; random: ranges), or NULL */
+    void *ring; /* owned: what the algorithm prepared (consistent hash: its points; random: ranges),
+                   or NULL */
     struct peer peers[];
 };
 

@@ -7,9 +7,13 @@
  *   }
  *   pick_end(&x->pick);
  *
- * A pick holds the peer set it began with. When that is used up and DNS has brought a newer one, it goes on there with the peers
- * it has not tried. Order: peers in rotation, then backups, then those marked failed ("last resort"): no request is refused
- * before every peer that may answer was asked. Runs in: worker, loop thread; the upstream's snapshot must live as long. */
+ * An attempt is at the peer, not at one connection: a reused connection that turns out to be closed
+ * is replaced by a fresh one to the same peer without a report.
+ *
+ * A pick holds the peer set it began with. When that is used up and DNS has brought a newer one, it
+ * goes on there with the peers it has not tried. Order: peers in rotation, then backups, then those
+ * marked failed ("last resort"): no request is refused before every peer that may answer was asked.
+ * Runs in: worker, loop thread; the upstream's snapshot must live as long. */
 #pragma once
 
 #include "balance/peer.h"
@@ -24,22 +28,22 @@ struct upstream;
 enum pick_result {
     PICK_PEER, /* pick->peer */
     PICK_NONE, /* nothing (left) to try: 502, "no live upstreams" */
-    PICK_BUSY, /* all that could be tried are at max_conns: 502 as well, another sentence in the log */
+    PICK_BUSY, /* all that could be tried are at max_conns: 502 as well, another sentence in the log
+                */
     PICK_UNRESOLVED, /* no address is known yet: 502, the sentence is in pick_why() */
 };
 
 struct pick {
     struct upstream *upstream; /* borrowed */
-    struct subject *
-        subject; /* borrowed: hash key, client address, log, arena; may be NULL with methods that need no key */
-    struct loop *loop;    /* borrowed */
-    struct peer_set *set; /* a reference if the upstream is dynamic */
-    struct peer *peer;    /* the one being tried, NULL between attempts */
-    uint64_t begun_ms;    /* this attempt */
-    unsigned tries;       /* attempts begun */
-    uint64_t tried_few;   /* bitmap of a set of up to 64 peers */
-    uint64_t *tried;      /* bitmap: &tried_few, or the subject's arena */
-    struct slice key;     /* of hash; of ip_hash: bytes of the address */
+    struct subject *subject;   /* borrowed: key, client address, log, arena; NULL: none of these */
+    struct loop *loop;         /* borrowed */
+    struct peer_set *set;      /* a reference if the upstream is dynamic */
+    struct peer *peer;         /* the one being tried, NULL between attempts */
+    uint64_t begun_ms;         /* this attempt */
+    unsigned tries;            /* attempts begun */
+    uint64_t tried_few;        /* bitmap of a set of up to 64 peers */
+    uint64_t *tried;           /* bitmap: &tried_few, or the subject's arena */
+    struct slice key;          /* of hash; of ip_hash: bytes of the address */
     uint32_t hash;
     unsigned rehash;
     unsigned misses; /* places of a hash method found unusable */
@@ -55,8 +59,8 @@ void pick_begin(struct pick *pick, struct upstream *upstream, struct subject *su
 /* The next peer to try. The one before must have been reported. */
 enum pick_result pick_next(struct pick *pick);
 
-/* How the attempt at pick->peer ended; pick->peer becomes NULL. Marks the peer failed after max_fails within fail_timeout, starts
- * probing it, and writes what happens to the log. */
+/* How the attempt at pick->peer ended; pick->peer becomes NULL. Marks the peer failed after
+ * max_fails within fail_timeout, starts probing it, and writes what happens to the log. */
 void pick_report(struct pick *pick, enum outcome outcome);
 
 /* Latencies of the attempt under way, in us; 0: not measured. Feeds the averages. */
@@ -67,11 +71,14 @@ struct pick_times {
 };
 void pick_measure(struct pick *pick, const struct pick_times *times);
 
-/* Is there another peer pick_next() might give? (Decides whether an answer of 502 from this one is passed on.) */
+/* Is there another peer pick_next() might give? (Decides whether an answer of 502 from this one is
+ * passed on.) */
 bool pick_has_more(const struct pick *pick);
 
-/* Gives back what the pick holds. An attempt not reported (the client went away) counts neither as good nor bad. Twice is fine. */
+/* Gives back what the pick holds. An attempt not reported (the client went away) counts neither as
+ * good nor bad. Twice is fine. */
 void pick_end(struct pick *pick);
 
-/* Why there is no peer, as a sentence for the error log: "no live upstreams", "app.test could not be resolved (Host not found)". */
+/* Why there is no peer, as a sentence for the error log: "no live upstreams", "app.test could not
+ * be resolved (Host not found)". */
 const char *pick_why(const struct pick *pick, enum pick_result result);

@@ -1,9 +1,10 @@
 /* Connections to peers: opened, kept while idle, given out again. One pool per loop.
  *
- * A connection belongs to its taker from pool_take() or pool_open() until pool_put() or pool_close(): then `io.on_ready` and `user` are
- * his. While idle the pool watches it: a FIN or an unexpected byte closes it, and what the kernel has announced
- * is looked at once more before it is given out, so that a connection the peer has closed never costs a request.
- * Idle connections are kept by peer_state: they survive a reload. Runs in: worker, loop thread of the pool. */
+ * A connection belongs to its taker from pool_take() or pool_open() until pool_put() or
+ * pool_close(): then `io.on_ready` and `user` are his. While idle the pool watches it: a FIN or an
+ * unexpected byte closes it, and what the kernel has announced is looked at once more before it is
+ * given out, so that a connection the peer has closed never costs a request. Idle connections are
+ * kept by peer_state: they survive a reload. Runs in: worker, loop thread of the pool. */
 #pragma once
 
 #include "base/list.h"
@@ -26,24 +27,26 @@ struct peer_conn {
     struct deadline idle;     /* the pool's, while idle */
     struct list peer_link;    /* idle ones of the same peer and variant: newest first */
     struct list age_link;     /* all idle ones of the pool: newest first */
-    uint64_t
-        variant; /* connections of different variants are not exchanged (source address, TLS name) */
+    uint64_t variant; /* connections of different variants are not exchanged (source address, TLS
+                         name) */
     uint64_t opened_ms;
-    uint64_t
-        idle_max_ms; /* shorter than keepalive_timeout if the peer said so ("Keep-Alive: timeout=5"); 0: it did not */
+    uint64_t idle_max_ms; /* shorter than keepalive_timeout if the peer said so ("Keep-Alive:
+                             timeout=5"); 0: it did not */
     void *
         session; /* the protocol's state that goes along with the connection (TLS later), or NULL */
     void (*session_free)(void *session); /* called at close when session is set */
     unsigned request_count;              /* given out so many times, this one included */
-    bool
-        reused; /* has been idle before: a failure without an answer may be replayed on a fresh one */
-    bool
-        connected; /* pool_open() sets it when the kernel was quick; else the taker at the first IO_WRITE, after socket_error() == 0 */
+    bool reused; /* has been idle before: a failure without an answer may be replayed on a fresh one
+                  */
+    bool connected; /* pool_open() sets it when the kernel was quick; else the taker at the first
+                       IO_WRITE, after socket_error() == 0 */
 };
 
 struct pool_target {
     struct peer_state *state;
     uint64_t variant; /* 0, or pool_variant() of what makes connections different */
+    bool must_live;   /* the request cannot be replayed: ask the kernel, too, whether the peer has
+                         closed */
 };
 
 /* For proxy_bind, TLS names: mixes `text` into a variant. Start with 0. */
@@ -52,12 +55,13 @@ uint64_t pool_variant(uint64_t variant, struct slice text);
 /* The idle connection used last, checked to be alive, or NULL. */
 struct peer_conn *pool_take(struct pool *pool, const struct pool_target *target);
 
-/* A new one, connecting or connected. NULL: errno (ECONNREFUSED and ENOENT may come at once from unix sockets). */
+/* A new one, connecting or connected. NULL: errno (ECONNREFUSED and ENOENT may come at once from
+ * unix sockets). */
 struct peer_conn *pool_open(struct pool *pool, const struct pool_target *target,
                             const struct connect_options *options);
 
-/* The answer was read to its end and the connection may carry another request: keeps it if `limits` allow, else closes it. Frees or hands over `conn`: the
- * caller must not touch it. */
+/* The answer was read to its end and the connection may carry another request: keeps it if `limits`
+ * allow, else closes it. Frees or hands over `conn`: the caller must not touch it. */
 void pool_put(struct peer_conn *conn, const struct keepalive *limits);
 
 /* Closes and frees. NULL is fine. */
@@ -66,7 +70,7 @@ void pool_close(struct peer_conn *conn);
 /* The same with a RST instead of a FIN. */
 void pool_close_reset(struct peer_conn *conn);
 
-/* Closes all idle ones: a draining worker. */
+/* Closes all idle ones and keeps none from now on: a worker that drains. */
 void pool_close_idle(struct pool *pool);
 
 size_t pool_idle_count(const struct pool *pool);

@@ -1,8 +1,10 @@
-/* Names to addresses: the hosts file, then DNS by c-ares in one thread of the worker, with one cache for all loops.
+/* Names to addresses: the hosts file, then DNS by c-ares in one thread of the worker, with one
+ * cache for all loops.
  *
- * A and AAAA; the TTL is honoured (at least 1 s) unless `valid=` says otherwise; the last good answer is kept while the
- * DNS is out of reach. Two kinds of users: servers of upstreams, which are followed as long as they are in use (balance_start()), and
- * lookups of names known only at run time. Runs in: worker; lookups: loop thread; config: any process, at load time. */
+ * A and AAAA; the TTL is honoured (at least 1 s) unless `valid=` says otherwise; the last good
+ * answer is kept while the DNS is out of reach. Two kinds of users: servers of upstreams, which are
+ * followed as long as they are in use (balance_start()), and lookups of names known only at run
+ * time. Runs in: worker; lookups: loop thread; config: any process, at load time. */
 #pragma once
 
 #include "base/slice.h"
@@ -27,7 +29,8 @@ struct resolver_conf {
     bool ipv6;
 };
 
-/* `resolver ADDRESS ... [valid=T] [ipv4=on|off] [ipv6=on|off] [status_zone=Z]`: parses all words of the call. NULL: reported. */
+/* `resolver ADDRESS ... [valid=T] [ipv4=on|off] [ipv6=on|off] [status_zone=Z]`: parses all words of
+ * the call. NULL: reported. */
 const struct resolver_conf *resolver_conf_parse(struct conf_call *call);
 
 enum lookup_result {
@@ -59,7 +62,8 @@ enum lookup_result resolver_lookup(struct resolver *resolver, struct loop *loop,
 /* on_done will not be called. Fine for a lookup that is not pending. */
 void lookup_cancel(struct lookup *lookup);
 
-/* The hosts file alone, at once: at most `max` addresses into `out`, with `port`. Returns how many there are. Any thread. */
+/* The hosts file alone, at once: at most `max` addresses into `out`, with `port`. Returns how many
+ * there are. Any thread. */
 size_t hosts_find(struct slice name, uint16_t port, struct address *out, size_t max);
 
 /* Letters, digits, hyphens, underscores and dots, labels of 1 to 63, 253 in all. */

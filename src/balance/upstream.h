@@ -1,7 +1,9 @@
-/* Upstreams: named groups of servers, declared by `upstream NAME { }` or by the address of a proxy_pass.
+/* Upstreams: named groups of servers, declared by `upstream NAME { }` or by the address of a
+ * proxy_pass.
  *
- * Upstreams belong to a config snapshot and live in its arena; what must outlive it is in peer_state. Picking from them is
- * in balance/pick.h. Runs in: loading: any process, one thread; afterwards: worker, any thread. */
+ * Upstreams belong to a config snapshot and live in its arena; what must outlive it is in
+ * peer_state. Picking from them is in balance/pick.h. Runs in: loading: any process, one thread;
+ * afterwards: worker, any thread. */
 #pragma once
 
 #include "base/map.h"
@@ -24,7 +26,8 @@ struct peer_set;
 struct resolver_conf;
 struct template;
 
-/* A `server` line. `addresses` are those known at load: a numeric address, or a name found in the hosts file. */
+/* A `server` line. `addresses` are those known at load: a numeric address, or a name found in the
+ * hosts file. */
 struct server {
     struct server *next;
     struct slice name; /* as configured, "localhost:3000", "unix:/path"; terminated */
@@ -39,15 +42,15 @@ struct server {
     const struct address *addresses;
     unsigned address_count; /* 0: unresolved at load */
     unsigned line;
-    const char *file; /* borrowed from the tree's copy in the arena */
+    const char *file; /* arena */
 };
 
 struct keepalive {
-    unsigned
-        connections; /* idle ones kept per loop (a loop is what a worker process is in nginx); 0: none */
-    unsigned requests;   /* over one connection */
-    uint64_t time_ms;    /* age at which a connection takes no further request */
-    uint64_t timeout_ms; /* idle */
+    unsigned connections; /* idle ones kept per loop (a loop is what a worker process is in nginx);
+                             0: none */
+    unsigned requests;    /* over one connection */
+    uint64_t time_ms;     /* age at which a connection takes no further request */
+    uint64_t timeout_ms;  /* idle */
 };
 
 struct upstream {
@@ -58,6 +61,7 @@ struct upstream {
     unsigned server_count;
     bool implicit; /* made by a proxy_pass, not by a block */
     bool dynamic;  /* has names: `set` may be replaced at run time, a pick takes a reference */
+    uint16_t default_port;
     unsigned line;
     const char *file;
     struct keepalive keepalive;
@@ -65,8 +69,10 @@ struct upstream {
     unsigned refused_parameters;          /* of `server`: what the method does not support */
     const struct resolver_conf *resolver; /* NULL: the system's */
     uint64_t resolver_timeout_ms;
+    struct upstream *same_name;   /* implicit ones of the same text with another default port */
+    struct upstream *stands_for;  /* the block of that name further down in the file, or NULL */
     struct balance *balance;      /* NULL until balance_start() */
-    struct upstream_names *names; /* the resolver's part; NULL unless dynamic */
+    struct upstream_names *names; /* owned: the resolver's part; NULL unless dynamic */
     pthread_mutex_t lock;         /* round-robin weights; taking a reference of `set` if dynamic */
     struct peer_set *_Atomic set; /* owned: one reference */
     struct upstream *next;        /* in upstreams->first, in order of declaration */
@@ -78,25 +84,34 @@ struct upstreams {
     struct map by_name;
     struct upstream *first;
     struct upstream **last;
-    struct balance *balance;
+    struct balance *balance; /* NULL until balance_start() */
+    const char *tree_path; /* the path copied last, and its copy in the arena: one per file, not one
+                              per line */
+    const char *path;
 };
 
-/* The collection of the config being loaded for the protocol of `call`'s context, made at first use (snapshot->http_upstreams).
- * NULL: no memory. */
+/* The collection of the config being loaded (snapshot->http_upstreams), made at first use. NULL: no
+ * memory. */
 struct upstreams *upstreams_of(struct loader *loader);
 
-/* The upstream block (or an implicit one) called `name`, ASCII letters in any case, or NULL. Run time too: proxy_pass http://$name. */
+/* The upstream block (or an implicit one) called `name`, ASCII letters in any case, or NULL. Run
+ * time too: proxy_pass http://$name. */
 struct upstream *upstream_find(const struct upstreams *upstreams, struct slice name);
 
-/* What a proxy_pass names: "app", "127.0.0.1:3000", "localhost", "[::1]:80", "unix:/path" (without the final colon). A block of that name,
- * else an implicit upstream with `default_port`. Blocks may stand below the proxy_pass in the file: call it from the feature's
- * finish() of a location, when all blocks of the http level have been loaded, or just from `set`: a block that comes
- * later takes the implicit one over. NULL: reported at word `index` of the call. */
+/* What a proxy_pass names: "app", "127.0.0.1:3000", "localhost", "[::1]:80", "unix:/path" (without
+ * the final colon). The block of that name, else an implicit upstream with `default_port`. Blocks
+ * may stand below the proxy_pass in the file: what is returned stands for them then. NULL: reported
+ * at word `index` of the call. */
 struct upstream *upstream_for(struct conf_call *call, size_t index, struct slice text,
                               uint16_t default_port);
 
-/* The same for a text known only at run time, already resolved to `addresses`: lives in `arena` (of the exchange), but its peers have the states
- * (health, idle connections) that every upstream of the same name shares. NULL: no memory. `upstreams` must have been started. */
+/* With --strict: every name that cannot be resolved now is an error, with its place. Blocks on the
+ * DNS. To be called when the whole config has been loaded. */
+void upstreams_check(struct loader *loader);
+
+/* For a text known only at run time, already resolved to `addresses`: lives in `arena` (of the
+ * exchange), but its peers have the states (health, idle connections) that every upstream of the
+ * same name shares. NULL: no memory. `upstreams` must have been started. */
 struct upstream_target {
     struct slice name; /* "host:port" */
     const struct address *addresses;
@@ -105,7 +120,8 @@ struct upstream_target {
 struct upstream *upstream_transient(struct upstreams *upstreams, struct arena *arena,
                                     const struct upstream_target *target);
 
-/* The peers now, with a reference for the caller (peer_set_unref()): for status pages and `explain`. NULL: not started, or none resolved. */
+/* The peers now, with a reference for the caller (peer_set_unref()): for status pages and
+ * `explain`. NULL: not started, or none resolved. */
 struct peer_set *upstream_peers(struct upstream *upstream);
 
 /* "round_robin", "least_conn", ... */

@@ -1,4 +1,5 @@
-/* The `upstream` block and what stands inside, as directive rows. Runs in: any process, at load time. */
+/* The `upstream` block and what stands inside, as directive rows. Runs in: any process, at load
+ * time. */
 #pragma once
 
 #include "config/directive.h"

@@ -1,0 +1,74 @@
+/* What all upstreams of a worker share. Runs in: worker. */
+#include "balance/balance.h"
+
+#include "balance/balance_internal.h"
+#include "balance/health_internal.h"
+#include "balance/pool.h"
+#include "balance/resolver_internal.h"
+#include "event/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static bool begin_loop(struct balance_loop *place, struct loop *loop)
+{
+    place->loop = loop;
+    place->pool = pool_new(loop);
+    place->probes = probes_new(loop);
+    return place->pool != NULL && place->probes != NULL;
+}
+
+struct balance *balance_new(struct loop *const *loops, unsigned loop_count)
+{
+    struct balance *balance = calloc(1, sizeof(*balance) + loop_count * sizeof(balance->loops[0]));
+    bool ok;
+
+    if (balance == NULL)
+        return NULL;
+    balance->loop_count = loop_count;
+    ok = registry_init(&balance->registry);
+    for (unsigned i = 0; i < loop_count; i++) {
+        assert(loop_index(loops[i]) == i);
+        ok = begin_loop(&balance->loops[i], loops[i]) && ok;
+    }
+    balance->resolver = resolver_new();
+    if (!ok || balance->resolver == NULL) {
+        balance_free(balance);
+        return NULL;
+    }
+    return balance;
+}
+
+void balance_free(struct balance *balance)
+{
+    if (balance == NULL)
+        return;
+    resolver_free(balance->resolver);
+    for (unsigned i = 0; i < balance->loop_count; i++) {
+        probes_free(balance->loops[i].probes);
+        pool_free(balance->loops[i].pool);
+    }
+    registry_fini(&balance->registry);
+    free(balance);
+}
+
+struct pool *balance_pool(struct balance *balance, const struct loop *loop)
+{
+    unsigned index = loop_index(loop);
+
+    assert(index < balance->loop_count);
+    return balance->loops[index].pool;
+}
+
+struct probes *balance_probes(struct balance *balance, const struct loop *loop)
+{
+    unsigned index = loop_index(loop);
+
+    assert(index < balance->loop_count);
+    return balance->loops[index].probes;
+}
+
+struct resolver *balance_resolver(struct balance *balance)
+{
+    return balance->resolver;
+}
