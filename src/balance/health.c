@@ -227,7 +227,8 @@ static void note_success(const struct health_report *report)
 
     /* An answer to an attempt begun before the peer failed says nothing about what came after. */
     if (failed_ms != 0) {
-        if (report->begun_ms < accessed_ms)
+        if (report->begun_ms < accessed_ms ||
+            (report->begun_ms == accessed_ms && !report->last_resort))
             return;
         if (atomic_compare_exchange_strong(&state->failed_ms, &failed_ms, 0)) {
             return_to_rotation(state);
@@ -235,7 +236,7 @@ static void note_success(const struct health_report *report)
         }
         return;
     }
-    if (accessed_ms != 0 &&
+    if (accessed_ms != 0 && atomic_load_explicit(&state->fails, memory_order_relaxed) != 0 &&
         accessed_ms < atomic_load_explicit(&state->checked_ms, memory_order_relaxed))
         atomic_store_explicit(&state->fails, 0, memory_order_relaxed);
 }
