@@ -143,8 +143,8 @@ struct directive {
     bool
         early; /* a block that is a setting (`types`): loaded in order with the simple directives */
     bool nests;      /* a block that only makes a scope inside (`server`, `location`, `if`):
-                      * conf_call.conf is      NULL, so that thousands of such blocks copy nothing (conf_own()
-                      * copies if need be) */
+                      * conf_call.conf is      NULL, so that thousands of such blocks copy nothing
+                      * (conf_own()      copies if need be) */
     bool repeatable; /* may stand more than once in a block; else "is duplicate". CUSTOM and NOTHING
                       */
     bool quiet; /* NOTHING: without a warning (hash sizes and the like, which we size by ourselves)
@@ -186,6 +186,10 @@ void conf_warn(struct conf_call *call, size_t index, const char *format, ...)
 /* Advice for the message added last. */
 void conf_hint(struct conf_call *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* For blocks whose children are data (`map`, `types`): none of them may be a block itself. False:
+ * reported. */
+bool conf_no_blocks(struct conf_call *call);
 
 /* Words by position: 0 is the directive's name. */
 static inline struct slice conf_arg(const struct conf_call *call, size_t index)

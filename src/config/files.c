@@ -32,7 +32,6 @@ struct config_files *config_files_from_disk(void)
     }
     map_init(&files->by_path, files->arena, false);
     map_init(&files->by_pattern, files->arena, false);
-    files->last_file = &files->first_file;
     files->last_glob = &files->first_glob;
     return files;
 }
@@ -41,14 +40,32 @@ void config_files_free(struct config_files *files)
 {
     if (files == NULL)
         return;
-    for (struct file_entry *file = files->first_file; file != NULL; file = file->next) {
-        if (file->heap)
-            free((void *)(uintptr_t)file->text.data);
+    for (size_t i = 0; i < files->file_count; i++) {
+        if (files->files[i]->heap)
+            free((void *)(uintptr_t)files->files[i]->text.data);
     }
     if (files->mapping != NULL)
         munmap(files->mapping, files->mapping_bytes);
     arena_drop(files->arena);
     free(files);
+}
+
+/* Room for one more in `files->files`. */
+static bool reserve_file(struct config_files *files)
+{
+    size_t capacity = files->file_capacity * 2 + 16;
+    struct file_entry **grown;
+
+    if (files->file_count < files->file_capacity)
+        return true;
+    grown = arena_alloc(files->arena, capacity * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    if (files->file_count > 0)
+        memcpy(grown, files->files, files->file_count * sizeof *grown);
+    files->files = grown;
+    files->file_capacity = capacity;
+    return true;
 }
 
 struct file_entry *files_put(struct config_files *files, struct slice path, struct slice text)
@@ -59,11 +76,9 @@ struct file_entry *files_put(struct config_files *files, struct slice path, stru
     if (file == NULL || name.data == NULL)
         return NULL;
     *file = (struct file_entry){.path = name.data, .text = text};
-    if (!map_put(&files->by_path, name, file, NULL))
+    if (!reserve_file(files) || !map_put(&files->by_path, name, file, NULL))
         return NULL;
-    *files->last_file = file;
-    files->last_file = &file->next;
-    files->file_count++;
+    files->files[files->file_count++] = file;
     return file;
 }
 
@@ -255,25 +270,12 @@ size_t config_files_count(const struct config_files *files)
     return files->file_count;
 }
 
-static const struct file_entry *file_at(const struct config_files *files, size_t index)
-{
-    const struct file_entry *file = files->first_file;
-
-    while (file != NULL && index-- > 0)
-        file = file->next;
-    return file;
-}
-
 const char *config_files_path(const struct config_files *files, size_t index)
 {
-    const struct file_entry *file = file_at(files, index);
-
-    return file == NULL ? NULL : file->path;
+    return index < files->file_count ? files->files[index]->path : NULL;
 }
 
 struct slice config_files_text(const struct config_files *files, size_t index)
 {
-    const struct file_entry *file = file_at(files, index);
-
-    return file == NULL ? slice_make(NULL, 0) : file->text;
+    return index < files->file_count ? files->files[index]->text : slice_make(NULL, 0);
 }

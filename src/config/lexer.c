@@ -53,10 +53,14 @@ static void skip_escaped(struct lexer *lexer)
 static struct token finish_word(struct lexer *lexer, struct token token, size_t start)
 {
     token.raw = slice_make(lexer->text.data + start, lexer->at - start);
-    if (token.raw.len > WORD_BYTES_MAX)
-        token.kind = TOKEN_LONG;
-    else if (lexer->at == lexer->text.len)
+    if (lexer->at == lexer->text.len)
         token.kind = TOKEN_CUT;
+    else if (token.raw.len > WORD_BYTES_MAX)
+        token.kind = TOKEN_LONG;
+    else if (token.quote != 0 && token.raw.len > QUOTED_BYTES_MAX) {
+        token.kind = TOKEN_LONG;
+        token.quote = 0;
+    }
     if (token.kind != TOKEN_WORD)
         lexer->at = lexer->text.len;
     return token;
@@ -134,7 +138,7 @@ struct token lexer_next(struct lexer *lexer)
         return token;
     }
     c = lexer->text.data[lexer->at];
-    if (after_quote && before == lexer->at && c != ';' && c != '{' && c != ')') {
+    if (after_quote && before == lexer->at && c != ';' && c != '{' && c != '}' && c != ')') {
         token.kind = TOKEN_STRAY;
         token.raw = slice_make(lexer->text.data + lexer->at, 1);
         return token;

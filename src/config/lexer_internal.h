@@ -10,9 +10,9 @@
 
 struct arena;
 
-enum {
-    WORD_BYTES_MAX = 4095
-}; /* nginx reads through a buffer of 4096 that must hold word and end */
+/* nginx reads through a buffer of 4096 bytes that must hold a word and the byte that ends it, or a
+ * word, its quote and the byte behind that. */
+enum { WORD_BYTES_MAX = 4095, QUOTED_BYTES_MAX = 4094 };
 
 enum token_kind {
     TOKEN_WORD,
@@ -21,9 +21,8 @@ enum token_kind {
     TOKEN_CLOSE, /* } */
     TOKEN_END,   /* of the text, between words */
     TOKEN_CUT,   /* the text ends inside a word or a quote; `raw` is what there is */
-    TOKEN_LONG,  /* the word is longer than WORD_BYTES_MAX; nothing sensible can follow */
-    TOKEN_STRAY, /* `raw`: the byte after a closing quote that must not stand there; it is not
-                    skipped */
+    TOKEN_LONG,  /* too long: nothing sensible can follow; with `quote` its end was not seen */
+    TOKEN_STRAY, /* `raw`: a byte that must not stand after a closing quote; it is not skipped */
 };
 
 struct token {

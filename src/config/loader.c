@@ -421,6 +421,7 @@ void loader_run(struct loader *loader, struct scope *root)
     load_children(loader, root, loader->tree->first);
     scope_close(loader, root);
     report_unknown_variables(loader);
+    report_sort(loader);
     if (private->watched != NULL)
         variables_expect(private->watched, NULL, NULL);
     private->watched = NULL;

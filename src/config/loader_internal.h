@@ -42,6 +42,9 @@ void report_duplicate(struct loader *loader, const struct scope *scope, const st
 void report_arguments(struct loader *loader, const struct node *node);
 void report_unknown_variables(struct loader *loader);
 
+/* Puts the messages into the order of the text: blocks are loaded after what stands below them. */
+void report_sort(struct loader *loader);
+
 /* "http, server, location" in the loader's scratch. */
 struct slice context_names(struct arena *arena, unsigned contexts);
 

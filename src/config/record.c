@@ -84,8 +84,8 @@ static bool write_record(int fd, const struct config_files *files)
     memcpy(head.magic, MAGIC, sizeof MAGIC);
     if (!write_all(fd, &head, sizeof head))
         return false;
-    for (const struct file_entry *file = files->first_file; file != NULL; file = file->next) {
-        if (!write_file(fd, file))
+    for (size_t i = 0; i < files->file_count; i++) {
+        if (!write_file(fd, files->files[i]))
             return false;
     }
     for (const struct glob_entry *entry = files->first_glob; entry != NULL; entry = entry->next) {

@@ -8,7 +8,6 @@
 struct arena;
 
 struct file_entry {
-    struct file_entry *next;
     const char *path;  /* arena */
     struct slice text; /* heap, arena or the mapping */
     bool heap;         /* `text` is freed with the files */
@@ -22,11 +21,11 @@ struct glob_entry {
 };
 
 struct config_files {
-    struct arena *arena;   /* owned */
-    struct map by_path;    /* path -> file_entry */
-    struct map by_pattern; /* pattern -> glob_entry */
-    struct file_entry *first_file;
-    struct file_entry **last_file;
+    struct arena *arena;       /* owned */
+    struct map by_path;        /* path -> file_entry */
+    struct map by_pattern;     /* pattern -> glob_entry */
+    struct file_entry **files; /* arena: [file_count], in the order of first reading */
+    size_t file_capacity;
     struct glob_entry *first_glob;
     struct glob_entry **last_glob;
     size_t file_count;

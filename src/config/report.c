@@ -179,6 +179,63 @@ void report_unknown_variables(struct loader *loader)
     }
 }
 
+/* Files in the order they were first read; what has no place comes first. */
+static uint64_t reading_order(const struct tree *tree, const struct diag_entry *entry)
+{
+    uintptr_t file = 0;
+
+    if (entry->place.file != NULL)
+        file = (uintptr_t)map_get(&tree->file_by_path, slice_of(entry->place.file));
+    return (uint64_t)file << 32 | entry->place.line;
+}
+
+/* Merges two sorted lists; of equals `a` comes first. */
+static struct diag_entry *merge(const struct tree *tree, struct diag_entry *a, struct diag_entry *b)
+{
+    struct diag_entry *first = NULL;
+    struct diag_entry **tail = &first;
+
+    while (a != NULL && b != NULL) {
+        struct diag_entry **least = reading_order(tree, b) < reading_order(tree, a) ? &b : &a;
+
+        *tail = *least;
+        *least = (*least)->next;
+        tail = &(*tail)->next;
+    }
+    *tail = a != NULL ? a : b;
+    return first;
+}
+
+static struct diag_entry *sort(const struct tree *tree, struct diag_entry *first, size_t count)
+{
+    struct diag_entry *second = first;
+    struct diag_entry *before = NULL;
+
+    if (count < 2)
+        return first;
+    for (size_t i = 0; i < count / 2; i++) {
+        before = second;
+        second = second->next;
+    }
+    before->next = NULL;
+    return merge(tree, sort(tree, first, count / 2), sort(tree, second, count - count / 2));
+}
+
+void report_sort(struct loader *loader)
+{
+    struct diag *diag = loader->diag;
+    size_t count = 0;
+
+    for (struct diag_entry *it = diag->first; it != NULL; it = it->next)
+        count++;
+    if (count == 0)
+        return;
+    diag->first = sort(loader->tree, diag->first, count);
+    diag->last = &diag->first;
+    while (*diag->last != NULL)
+        diag->last = &(*diag->last)->next;
+}
+
 static void say(struct conf_call *call, enum diag_level level, size_t index, struct slice text)
 {
     struct diag_place place;
@@ -221,4 +278,19 @@ void conf_hint(struct conf_call *call, const char *format, ...)
     va_end(args);
     if (text.data != NULL)
         diag_hint(call->loader->diag, "%s", text.data);
+}
+
+bool conf_no_blocks(struct conf_call *call)
+{
+    bool clean = true;
+    struct diag_place place;
+
+    for (const struct node *it = call->node->children; it != NULL; it = it->next) {
+        if (!it->is_block)
+            continue;
+        tree_place(call->loader->tree, it, 0, &place);
+        diag_add(call->loader->diag, DIAG_ERROR, &place, "unexpected \"{\"");
+        clean = false;
+    }
+    return clean;
 }

@@ -270,6 +270,7 @@ static void include_glob(struct source *source, const struct node *node, const c
         include_file(source, node, paths[i]);
 }
 
+/* Puts the files' directives in the place of `node`. */
 static void include(struct source *source, const struct node *node)
 {
     struct builder *builder = source->builder;
@@ -277,10 +278,11 @@ static void include(struct source *source, const struct node *node)
     struct slice name;
     struct slice path;
 
-    if (node->word_count != 2) {
+    if (node->word_count != 2 || node->is_block) {
         tree_place(builder->tree, node, 0, &place);
-        diag_add(builder->diag, DIAG_ERROR, &place,
-                 "invalid number of arguments in \"include\" directive");
+        diag_add(builder->diag, DIAG_ERROR, &place, "%s",
+                 node->is_block ? "directive \"include\" is not terminated by \";\""
+                                : "invalid number of arguments in \"include\" directive");
         return;
     }
     name = node->words[1].text;
@@ -347,9 +349,11 @@ static void end_directive(struct source *source, const struct token *token)
         node = make_node(source, token);
     }
     builder->word_count = 0;
-    if (node != NULL && !is_block && slice_eq(node->words[0].text, (struct slice)SLICE("include")))
+    if (node != NULL && slice_eq(node->words[0].text, (struct slice)SLICE("include"))) {
         include(source, node);
-    else if (node != NULL)
+        node = NULL;
+    }
+    if (node != NULL)
         append(builder, node);
     if (is_block)
         open_block(source, node, token);
@@ -359,6 +363,7 @@ static void close_block(struct source *source, const struct token *token)
 {
     struct builder *builder = source->builder;
     struct token semicolon = *token;
+    bool reported = builder->word_count > 0;
 
     if (builder->word_count > 0) {
         report_unexpected(source, token);
@@ -371,7 +376,7 @@ static void close_block(struct source *source, const struct token *token)
         source->ignored--;
     else if (builder->depth > source->depth_first)
         builder->depth--;
-    else
+    else if (!reported)
         report_unexpected(source, token);
 }
 
