@@ -21,6 +21,18 @@ void body_more(struct exchange *x);
 /* Is there any body to come or waiting? */
 bool body_expected(const struct exchange *x);
 
+/* Did the request's head announce a body? */
+static inline bool body_declared(const struct exchange *x)
+{
+    return x->request.content_length > 0 || x->request.chunked;
+}
+
+/* Does somebody read it, or throw it away? */
+static inline bool body_is_read(const struct exchange *x)
+{
+    return x->body.on_data != NULL || x->body.discarding;
+}
+
 /* After body_read_all(): the whole body as chunks to send: memory pieces and the temp file's range, in order; it stays with the exchange, so that
  * it can be sent again to another peer. `*count` chunks in an arena array. */
 struct chunk *body_chunks(struct exchange *x, uint64_t *total_bytes);

@@ -60,6 +60,8 @@ struct server_name {
 struct http_listen {
     struct listen_spec spec;
     const struct http_server *fallback; /* default_server, or the first */
+    struct http_listen **narrower; /* without a socket of their own: "10.0.0.1:80" beside "*:80" */
+    size_t narrower_count;
     bool proxy_protocol;
     bool ssl;
     struct server_table *table; /* by host name; NULL when the fallback is the only one */

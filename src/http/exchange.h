@@ -25,7 +25,9 @@ struct chunk;
 struct codec;
 struct exchange;
 struct feature;
+struct gather;
 struct http_conf;
+struct http_listen;
 struct http_location;
 struct http_loop;
 struct http_server;
@@ -116,8 +118,6 @@ struct response {
     struct slice location;    /* for redirects: relative ones are completed as absolute_redirect says */
     int64_t content_length;   /* -1: unknown, framing is the codec's affair */
     time_t last_modified;     /* -1: none */
-    struct header_list headers; /* the others, in order */
-    struct header_list trailers;
     bool begun;               /* response_begin() was called: status and headers are final */
     bool ended;               /* response_end() was called */
     bool no_body;             /* HEAD, 204, 304 */
@@ -134,6 +134,8 @@ struct response {
     struct body_filter *filters; /* first filter, or NULL */
     void (*on_room)(struct exchange *x); /* producer: the queue went below its mark; called at most once per response_wait_room() */
     bool wants_room;
+    struct header_list headers; /* the other fields, in order; last in the struct: not zeroed, see exchange_new() */
+    struct header_list trailers;
 };
 
 enum exchange_flags {
@@ -149,6 +151,7 @@ enum exchange_flags {
     X_SUBREQUEST = 1 << 9,
     X_NAMED = 1 << 10,           /* the location was chosen by name: STEP_LOCATION is skipped */
     X_TIMED_OUT = 1 << 11,       /* the client was too slow: 408 */
+    X_IGNORES_ABORT = 1 << 12,   /* the handler goes on although the client has gone (proxy_ignore_client_abort) */
 };
 
 struct exchange {
@@ -160,7 +163,8 @@ struct exchange {
     struct http_loop *http;
     struct snapshot_user *user;    /* holds the snapshot it began with */
     const struct http_conf *conf;
-    const struct http_server *server;
+    const struct http_listen *listen; /* where the client connected to */
+    const struct http_server *server; /* NULL until STEP_SERVER */
     const struct http_location *location; /* NULL: server level */
     void *const *settings;         /* [feature index] of the innermost block in force (server, location, if) */
     const struct codec *codec;
@@ -169,7 +173,7 @@ struct exchange {
     void **slots;                  /* [feature index] what features keep per exchange; arena, NULL until used */
     struct request request;
     struct body body;
-    struct response response;
+    struct gather *body_gather; /* http/body.c's, once the whole body was asked for; arena */
     struct chunk *free_chunks;     /* used up ones, for chunk_new() */
     unsigned phase_index;          /* next handler within the phase of `step` */
     unsigned redirects;            /* internal ones so far: at most 10 */
@@ -181,6 +185,7 @@ struct exchange {
     uint64_t start_ms;             /* monotonic: $request_time */
     uint64_t start_wall_ms;
     uint64_t limit_rate;           /* bytes per second, 0: none ($limit_rate, X-Accel-Limit-Rate) */
+    uint64_t limit_rate_after;     /* bytes sent before it counts */
     bool limit_rate_set;           /* by variable or header: overrides the directive */
     struct address *local;         /* the address connected to; filled by exchange_local_address() */
     void (*on_abort)(struct exchange *x); /* handler's: the client has gone or the exchange is being destroyed; must not touch x afterwards */
@@ -193,6 +198,9 @@ struct exchange {
     uint64_t connection_start_ms;  /* monotonic: $connection_time */
     const struct proxy_protocol *proxy_protocol; /* what a PROXY header said; NULL: there was none */
     int client_fd;                 /* the client's socket, for TCP_INFO; -1: none. Borrowed */
+    bool logged;                   /* STEP_LOG has run */
+    bool *freed_flag;              /* exchange_run()'s, to learn that a handler ended the exchange */
+    struct response response;      /* last: its header lists are not zeroed */
 };
 
 /* What a protocol offers to exchanges. All run in the loop's thread. */
@@ -231,6 +239,9 @@ void exchange_resume(struct exchange *x);
 /* Ends the phases with an error status (or 444: close without an answer): error_page, else our own page. Gives PHASE_RESPONDS, so
  * that handlers write `return exchange_fail(x, 403);`. Before response_begin() only; after it use exchange_abort(). */
 enum phase_verdict exchange_fail(struct exchange *x, int status);
+
+/* For a codec whose request never came to its steps (malformed, cut off): answers it with a status, by the server chosen already. */
+void exchange_refuse(struct exchange *x, int status);
 
 /* In the access phase: refuse, unless `satisfy any` finds somebody who allows. */
 enum phase_verdict exchange_deny(struct exchange *x, int status);

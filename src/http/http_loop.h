@@ -8,6 +8,7 @@
 struct address;
 struct exchange;
 struct feature;
+struct h1_conn;
 struct http_conf;
 struct http_loop;
 
@@ -50,7 +51,9 @@ struct http_loop {
     uint64_t next_connection_id;
     struct exchange *free_exchanges; /* kept with their arenas */
     unsigned free_exchange_count;
-    void *free_conns;             /* HTTP/1 connections to use again */
+    struct h1_conn *free_conns;   /* HTTP/1 connections to use again */
+    struct h1_conn *closed_conns; /* closed in this turn: nobody frees what may still be on the stack */
+    struct task reap_conns;
     void **slots;                 /* [feature index] per-loop state of features, heap */
     struct http_counters counters;
     bool draining;

@@ -1,0 +1,61 @@
+#include "http/chunk.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "http/exchange.h"
+
+static struct chunk *chunk_new(struct exchange *x)
+{
+    struct chunk *chunk = x->free_chunks;
+
+    if (chunk == NULL)
+        return arena_alloc(x->subject.arena, sizeof *chunk);
+    x->free_chunks = chunk->next;
+    return chunk;
+}
+
+struct chunk *chunk_memory(struct exchange *x, struct slice bytes,
+                           struct buf *buf_or_null_takes_reference)
+{
+    struct chunk *chunk = chunk_new(x);
+
+    if (chunk == NULL)
+        return NULL;
+    chunk->next = NULL;
+    chunk->bytes = bytes;
+    chunk->buf = buf_or_null_takes_reference;
+    chunk->fd = -1;
+    chunk->offset = 0;
+    chunk->file_bytes = 0;
+    return chunk;
+}
+
+struct chunk *chunk_file(struct exchange *x, int fd, off_t offset, uint64_t bytes)
+{
+    struct chunk *chunk = chunk_memory(x, slice_make(NULL, 0), NULL);
+
+    if (chunk == NULL)
+        return NULL;
+    chunk->fd = fd;
+    chunk->offset = offset;
+    chunk->file_bytes = bytes;
+    return chunk;
+}
+
+void chunk_release(struct exchange *x, struct chunk *chunk)
+{
+    buf_unref(chunk->buf);
+    chunk->buf = NULL;
+    chunk->next = x->free_chunks;
+    x->free_chunks = chunk;
+}
+
+void chunk_release_all(struct exchange *x, struct chunk *first)
+{
+    while (first != NULL) {
+        struct chunk *next = first->next;
+
+        chunk_release(x, first);
+        first = next;
+    }
+}

@@ -1,0 +1,66 @@
+#include "http/features.h"
+
+#include "http/core_conf.h"
+
+#include <assert.h>
+#include <pthread.h>
+
+/* The order in which handlers of one phase run, and in which head filters see a response. */
+struct feature *const http_feature_list[] = {
+    &core_feature,
+    NULL,
+};
+
+enum { FEATURES_MAX = COUNT(http_feature_list) };
+
+size_t http_feature_count = FEATURES_MAX - 1;
+
+static struct {
+    const struct feature *phase[STEP_COUNT][FEATURES_MAX];
+    size_t phase_count[STEP_COUNT];
+    const struct feature *head[FEATURES_MAX];
+    size_t head_count;
+    const struct feature *log[FEATURES_MAX];
+    size_t log_count;
+} rows;
+
+const struct conf_feature *http_conf_features[FEATURES_MAX];
+
+static void fill_rows(void)
+{
+    for (unsigned i = 0; i < http_feature_count; i++) {
+        struct feature *feature = http_feature_list[i];
+
+        feature->index = i;
+        http_conf_features[i] = &feature->conf;
+        if (feature->run != NULL)
+            rows.phase[feature->phase][rows.phase_count[feature->phase]++] = feature;
+        if (feature->on_head != NULL)
+            rows.head[rows.head_count++] = feature;
+        if (feature->on_log != NULL)
+            rows.log[rows.log_count++] = feature;
+    }
+}
+
+void http_features_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, fill_rows);
+}
+
+struct feature_row features_of_phase(enum step phase)
+{
+    assert(phase < STEP_COUNT);
+    return (struct feature_row){rows.phase[phase], rows.phase_count[phase]};
+}
+
+struct feature_row features_with_head_filter(void)
+{
+    return (struct feature_row){rows.head, rows.head_count};
+}
+
+struct feature_row features_with_log(void)
+{
+    return (struct feature_row){rows.log, rows.log_count};
+}

@@ -1,0 +1,444 @@
+#include "http/h1/conn.h"
+
+#include "base/arena.h"
+#include "event/socket.h"
+#include "http/h1/conn_internal.h"
+#include "http/response.h"
+#include "http/steps.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void on_ready(struct io *io, unsigned events);
+static void on_deadline(struct deadline *deadline);
+
+/* Listeners of a config that has gone keep the one that had them last. */
+const struct core_conf *h1_conn_core(const struct h1_conn *conn)
+{
+    const struct http_listener *listener = conn->listener;
+
+    return server_core(listener->user->conf->listens[listener->index].fallback);
+}
+
+/* Makes what was closed in this turn free: nobody on the stack looks at it any more. */
+static void reap(struct task *task)
+{
+    struct http_loop *http = container_of(task, struct http_loop, reap_conns);
+
+    while (http->closed_conns != NULL) {
+        struct h1_conn *conn = http->closed_conns;
+
+        http->closed_conns = conn->next_free;
+        conn->next_free = http->free_conns;
+        http->free_conns = conn;
+    }
+}
+
+static struct h1_conn *conn_new(struct http_loop *http)
+{
+    struct h1_conn *conn = http->free_conns;
+
+    if (conn == NULL)
+        return calloc(1, sizeof *conn);
+    http->free_conns = conn->next_free;
+    uint32_t epoch = conn->epoch;
+
+    *conn = (struct h1_conn){.epoch = epoch + 1};
+    return conn;
+}
+
+void h1_conn_free_spares(struct http_loop *http)
+{
+    reap(&http->reap_conns);
+    for (struct h1_conn *conn = http->free_conns; conn != NULL;) {
+        struct h1_conn *next = conn->next_free;
+
+        free(conn);
+        conn = next;
+    }
+    http->free_conns = NULL;
+}
+
+void h1_drop_input(struct h1_conn *conn)
+{
+    buf_unref(conn->in);
+    conn->in = NULL;
+}
+
+void h1_conn_close(struct h1_conn *conn, bool reset)
+{
+    struct http_loop *http = conn->http;
+
+    assert(conn->state != H1_CLOSED);
+    assert(conn->stream == NULL);
+    conn->state = H1_CLOSED;
+    deadline_disarm(&conn->deadline);
+    loop_unwatch(&conn->io);
+    if (reset)
+        socket_close_reset(conn->io.fd);
+    else
+        close(conn->io.fd);
+    h1_drop_input(conn);
+    free(conn->proxy);
+    conn->proxy = NULL;
+    http_loop_remove(http, &conn->client);
+    http_listener_unref(conn->listener);
+    conn->next_free = http->closed_conns;
+    http->closed_conns = conn;
+    http->reap_conns.run = reap;
+    loop_defer(http->loop, &http->reap_conns);
+}
+
+/* Closing at once while unread bytes wait in the socket would make the kernel send RST, and the client might never see the
+ * answer: shut down our side, read what comes, then close. */
+void h1_conn_linger(struct h1_conn *conn)
+{
+    const struct core_conf *core = h1_conn_core(conn);
+
+    if (core->lingering_close == LINGERING_OFF || shutdown(conn->io.fd, SHUT_WR) != 0) {
+        h1_conn_close(conn, false);
+        return;
+    }
+    h1_drop_input(conn);
+    conn->state = H1_LINGER;
+    uint64_t age_ms = loop_now_ms(conn->http->loop) - conn->start_ms;
+
+    conn->linger_until_s = (uint32_t)((age_ms + core->lingering_time) / 1000 + 1);
+    deadline_arm(conn->http->loop, &conn->deadline, core->lingering_timeout);
+    if ((conn->io.ready & IO_READ) != 0)
+        on_ready(&conn->io, IO_READ);
+}
+
+static void on_linger_readable(struct h1_conn *conn)
+{
+    uint64_t age_ms = loop_now_ms(conn->http->loop) - conn->start_ms;
+    struct io_result got;
+
+    do {
+        got = h1_fill(conn, BUF_BYTES);
+        h1_drop_input(conn);
+    } while (got.kind == IO_DONE && age_ms / 1000 < conn->linger_until_s &&
+             (conn->io.ready & IO_READ) != 0);
+    if (got.kind == IO_END || got.kind == IO_FAILED || age_ms / 1000 >= conn->linger_until_s) {
+        h1_conn_close(conn, false);
+        return;
+    }
+    deadline_arm(conn->http->loop, &conn->deadline, h1_conn_core(conn)->lingering_timeout);
+}
+
+/* "v1" text or "v2" binary; nothing else is accepted on such a port. */
+static void on_proxy_header(struct h1_conn *conn)
+{
+    struct io_result got = h1_fill(conn, BUF_BYTES);
+    size_t used = 0;
+
+    if (got.kind == IO_AGAIN)
+        return;
+    if (got.kind != IO_DONE || (conn->proxy = calloc(1, sizeof *conn->proxy)) == NULL) {
+        h1_conn_close(conn, false);
+        return;
+    }
+    struct slice in = slice_make(conn->in->data + conn->in->start, buf_used(conn->in));
+    enum proxy_protocol_result result = parse_proxy_protocol(in, conn->proxy, &used);
+
+    if (result == PROXY_PROTOCOL_MORE && in.len < PROXY_PROTOCOL_BYTES_MAX) {
+        free(conn->proxy);
+        conn->proxy = NULL;
+        return;
+    }
+    if (result != PROXY_PROTOCOL_OK) {
+        log_write(h1_conn_core(conn)->error_log, LOG_LEVEL_ERROR, 0,
+                  "broken PROXY header from a client: the connection is closed");
+        h1_conn_close(conn, false);
+        return;
+    }
+    struct slice tlvs = conn->proxy->tlvs;
+    struct proxy_protocol *kept = realloc(conn->proxy, sizeof *kept + tlvs.len);
+
+    if (kept == NULL) {
+        h1_conn_close(conn, false);
+        return;
+    }
+    memcpy(kept + 1, tlvs.data == NULL ? "" : tlvs.data, tlvs.len);
+    kept->tlvs = slice_make((char *)(kept + 1), tlvs.len);
+    conn->proxy = kept;
+    conn->in->start += (uint32_t)used;
+    conn->state = H1_WAITING;
+    h1_conn_next(conn);
+}
+
+static void wait_for_request(struct h1_conn *conn)
+{
+    const struct core_conf *core = h1_conn_core(conn);
+    bool first = conn->requests == 0;
+
+    assert(conn->stream == NULL);
+    h1_drop_input(conn);
+    conn->state = H1_WAITING;
+    http_loop_set_idle(conn->http, &conn->client, true);
+    deadline_arm(conn->http->loop, &conn->deadline,
+                 first ? core->client_header_timeout : core->keepalive_timeout);
+}
+
+void h1_conn_next(struct h1_conn *conn)
+{
+    enum h1_read result;
+
+    if (conn->parsing)
+        return;
+    conn->parsing = true;
+    do {
+        result = h1_read_request(conn);
+    } while (result == H1_READ_STARTED && conn->state == H1_WAITING);
+    conn->parsing = false;
+    if (result == H1_READ_WAIT && conn->state == H1_WAITING)
+        wait_for_request(conn);
+}
+
+/* The client's FIN or RST while its request is being answered. */
+static void on_hangup(struct h1_conn *conn)
+{
+    struct exchange *x = conn->stream->x;
+
+    x->flags |= X_CLIENT_FIN | X_CLOSE_AFTER;
+    if (!x->body.complete && body_is_read(x))
+        return; /* the body's reader will find the end by itself */
+    if (x->response.begun || (x->flags & X_IGNORES_ABORT) != 0)
+        return;
+    if (x->on_abort != NULL)
+        exchange_client_gone(x);
+}
+
+static void on_exchange_ready(struct h1_conn *conn, unsigned events)
+{
+    uint32_t epoch = conn->epoch;
+    struct exchange *x = conn->stream->x;
+
+    if ((events & IO_WRITE) != 0 && conn->stream->wire != NULL) {
+        h1_flush(x);
+        if (conn->epoch != epoch)
+            return;
+    }
+    if ((events & (IO_READ | IO_HANGUP)) != 0 && body_is_read(x) && !x->body.complete) {
+        h1_read_body(x);
+        if (conn->epoch != epoch)
+            return;
+    }
+    if ((events & (IO_HANGUP | IO_ERROR)) != 0)
+        on_hangup(conn);
+}
+
+static void on_ready(struct io *io, unsigned events)
+{
+    struct h1_conn *conn = container_of(io, struct h1_conn, io);
+
+    switch ((enum h1_state)conn->state) {
+    case H1_PROXY_HEADER:
+        on_proxy_header(conn);
+        break;
+    case H1_WAITING:
+    case H1_HEAD:
+        if ((events & (IO_READ | IO_HANGUP | IO_ERROR)) != 0)
+            h1_conn_next(conn);
+        break;
+    case H1_EXCHANGE:
+        on_exchange_ready(conn, events);
+        break;
+    case H1_TUNNEL:
+        conn->stream->tunnel.on_ready(&conn->stream->tunnel, events);
+        break;
+    case H1_LINGER:
+        on_linger_readable(conn);
+        break;
+    case H1_CLOSED:
+    case H1_STATE_COUNT:
+        break;
+    }
+}
+
+static void on_send_deadline(struct h1_conn *conn)
+{
+    struct exchange *x = conn->stream->x;
+    bool reset = core_of(x)->reset_timedout_connection;
+
+    log_about(&x->log, LOG_LEVEL_INFO, 0, "client timed out: it takes no more of the response");
+    x->flags |= X_TIMED_OUT;
+    exchange_abort(x, reset);
+}
+
+static void on_deadline(struct deadline *deadline)
+{
+    struct h1_conn *conn = container_of(deadline, struct h1_conn, deadline);
+    bool reset = h1_conn_core(conn)->reset_timedout_connection;
+
+    switch ((enum h1_state)conn->state) {
+    case H1_HEAD:
+        h1_refuse(conn, 408);
+        break;
+    case H1_EXCHANGE:
+        if (conn->stream->wire != NULL)
+            on_send_deadline(conn);
+        else
+            h1_on_body_deadline(conn);
+        break;
+    case H1_PROXY_HEADER:
+    case H1_WAITING:
+    case H1_LINGER:
+        h1_conn_close(conn, reset && conn->requests == 0);
+        break;
+    case H1_TUNNEL:
+    case H1_CLOSED:
+    case H1_STATE_COUNT:
+        break;
+    }
+}
+
+static void close_idle(struct client_conn *client)
+{
+    h1_conn_close(container_of(client, struct h1_conn, client), false);
+}
+
+/* A request under way is answered with `Connection: close`; a connection without one can go now. */
+static void drain(struct client_conn *client)
+{
+    struct h1_conn *conn = container_of(client, struct h1_conn, client);
+
+    if (conn->state == H1_WAITING && (conn->requests > 0 || conn->in == NULL))
+        h1_conn_close(conn, false);
+}
+
+static void abort_conn(struct client_conn *client)
+{
+    struct h1_conn *conn = container_of(client, struct h1_conn, client);
+
+    if (conn->state == H1_HEAD) {
+        struct exchange *x = conn->stream->x;
+
+        conn->stream = NULL;
+        exchange_free(x);
+    }
+    if (conn->stream != NULL)
+        exchange_abort(conn->stream->x, false);
+    else
+        h1_conn_close(conn, false);
+}
+
+static const struct client_conn_ops conn_ops = {
+    .close_idle = close_idle,
+    .drain = drain,
+    .abort = abort_conn,
+};
+
+void h1_conn_accept(struct http_listener *listener, int fd, const struct address *peer)
+{
+    struct http_loop *http = listener->http;
+    struct h1_conn *conn = conn_new(http);
+
+    if (conn == NULL) {
+        close(fd);
+        return;
+    }
+    conn->client.ops = &conn_ops;
+    conn->io.fd = fd;
+    conn->io.on_ready = on_ready;
+    conn->deadline.on_expire = on_deadline;
+    conn->http = http;
+    conn->start_ms = loop_now_ms(http->loop);
+    conn->peer = *peer;
+    if (!http_loop_add(http, &conn->client) || !loop_watch(http->loop, &conn->io)) {
+        if (list_linked(&conn->client.link))
+            http_loop_remove(http, &conn->client);
+        close(fd);
+        conn->next_free = http->free_conns;
+        http->free_conns = conn;
+        return;
+    }
+    conn->listener = listener;
+    listener->connections++;
+    conn->id = http->next_connection_id;
+    http->next_connection_id += http->shared->loop_count;
+    if (listener->user->conf->listens[listener->index].proxy_protocol) {
+        conn->state = H1_PROXY_HEADER;
+        deadline_arm(http->loop, &conn->deadline, h1_conn_core(conn)->client_header_timeout);
+        return;
+    }
+    wait_for_request(conn);
+}
+
+/* Takes the stream off its connection and gives the exchange back. */
+static struct h1_conn *detach(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+
+    assert(conn->stream == stream);
+    deadline_disarm(&stream->rate);
+    deadline_disarm(&conn->deadline);
+    chunk_release_all(x, stream->wire);
+    buf_unref(stream->head_buf);
+    conn->stream = NULL;
+    conn->epoch++;
+    conn->requests++;
+    exchange_free(x);
+    return conn;
+}
+
+static void codec_done(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    bool body_left = !x->body.complete && body_declared(x);
+    bool keep = stream->keep_alive && !body_left && (x->flags & X_CLOSE_AFTER) == 0;
+    bool linger = body_left || (x->flags & X_LINGER) != 0 ||
+                  core_of(x)->lingering_close == LINGERING_ALWAYS;
+    struct h1_conn *conn = detach(x);
+
+    if (!keep) {
+        conn->state = H1_WAITING;
+        if (linger && (conn->io.ready & IO_HANGUP) == 0)
+            h1_conn_linger(conn);
+        else
+            h1_conn_close(conn, false);
+        return;
+    }
+    conn->state = H1_WAITING;
+    h1_conn_next(conn);
+}
+
+static void codec_abort(struct exchange *x, bool reset)
+{
+    struct h1_conn *conn = detach(x);
+
+    conn->state = H1_WAITING;
+    h1_conn_close(conn, reset);
+}
+
+static const struct address *codec_local_address(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+
+    if (x->local != NULL)
+        return x->local;
+    struct address *local = arena_zalloc(x->subject.arena, sizeof *local);
+
+    if (local == NULL)
+        return NULL;
+    local->len = sizeof *local - offsetof(struct address, any);
+    if (getsockname(stream->conn->io.fd, &local->any, &local->len) != 0)
+        return NULL;
+    x->local = local;
+    return local;
+}
+
+const struct codec h1_codec = {
+    .name = "HTTP/1.1",
+    .send_head = h1_send_head,
+    .flush = h1_flush,
+    .send_interim = h1_send_interim,
+    .read_body = h1_read_body,
+    .upgrade = h1_upgrade,
+    .done = codec_done,
+    .abort = codec_abort,
+    .local_address = codec_local_address,
+};

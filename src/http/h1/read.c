@@ -1,0 +1,514 @@
+/* What comes in on an HTTP/1 connection: request heads, and bodies into the exchange.
+ * Runs in: worker, loop thread. */
+#include "base/arena.h"
+#include "event/socket.h"
+#include "http/conf.h"
+#include "http/h1/conn_internal.h"
+#include "http/h1/parse.h"
+#include "http/response.h"
+#include "http/router.h"
+#include "http/steps.h"
+#include "http/uri.h"
+
+#include <assert.h>
+
+enum { DISCARD_CHUNK_BYTES_MAX = 1 << 20 }; /* of an unwanted body are read at once; the rest is lingered away */
+
+/* A buffer with room: the one there is, or a larger one that takes over its bytes. */
+static bool ensure_room(struct h1_conn *conn, size_t capacity)
+{
+    struct bufpool *pool = loop_bufs(conn->http->loop);
+    struct buf *in = conn->in;
+
+    if (in == NULL) {
+        conn->in = buf_get(pool);
+        return conn->in != NULL;
+    }
+    if (buf_room(in) > 0)
+        return true;
+    size_t used = buf_used(in);
+    struct buf *larger = buf_get_sized(pool, used + BUF_BYTES / 2 > capacity ? used + BUF_BYTES / 2
+                                                                           : capacity);
+
+    if (larger == NULL)
+        return false;
+    memcpy(larger->data, in->data + in->start, used);
+    larger->end = (uint32_t)used;
+    buf_unref(in);
+    conn->in = larger;
+    return true;
+}
+
+/* Whether the kernel may have more: a short read has emptied it, unless the end of the stream is still to be read. */
+static void note_read(struct io *io, struct io_result got, size_t asked)
+{
+    bool more = got.kind == IO_DONE && (got.bytes == asked || (io->ready & IO_HANGUP) != 0);
+
+    if (!more)
+        io->ready &= ~(unsigned)IO_READ;
+}
+
+struct io_result h1_fill(struct h1_conn *conn, size_t capacity)
+{
+    if (!ensure_room(conn, capacity))
+        return (struct io_result){.kind = IO_FAILED};
+    size_t room = buf_room(conn->in);
+    struct io_result got = socket_recv(conn->io.fd, conn->in->data + conn->in->end, room);
+
+    note_read(&conn->io, got, room);
+    if (got.kind == IO_DONE)
+        conn->in->end += (uint32_t)got.bytes;
+    return got;
+}
+
+static bool begin_request(struct h1_conn *conn)
+{
+    struct http_loop *http = conn->http;
+    struct exchange *x = exchange_new(http);
+    struct h1_stream *stream = x == NULL ? NULL : arena_alloc(x->subject.arena, sizeof *stream);
+
+    if (stream == NULL) {
+        if (x != NULL)
+            exchange_free(x);
+        return false;
+    }
+    memset(stream, 0, offsetof(struct h1_stream, request));
+    h1_request_init(&stream->request, x->subject.arena);
+    stream->conn = conn;
+    stream->x = x;
+    stream->wire_last = &stream->wire;
+    x->codec = &h1_codec;
+    x->stream = stream;
+    x->client_fd = conn->io.fd;
+    x->listen = &conn->listener->user->conf->listens[conn->listener->index];
+    x->subject.client = &conn->peer;
+    x->proxy_protocol = conn->proxy;
+    x->connection_id = conn->id;
+    x->log.connection_id = conn->id;
+    x->log.log = h1_conn_core(conn)->error_log;
+    x->connection_requests = conn->requests + 1;
+    x->connection_start_ms = conn->start_ms;
+    conn->stream = stream;
+    conn->state = H1_HEAD;
+    http_loop_set_idle(http, &conn->client, false);
+    deadline_arm(http->loop, &conn->deadline, h1_conn_core(conn)->client_header_timeout);
+    return true;
+}
+
+/* The fields nobody may see: names that are invalid, or have underscores where these are off. False: refuse the request. */
+static bool apply_name_policy(struct exchange *x, struct header_list *headers,
+                              const struct core_conf *core)
+{
+    uint32_t at = 0;
+
+    for (struct header *h; (h = header_list_next(headers, &at)) != NULL;) {
+        bool underscore = (h->flags & HEADER_NAME_UNDERSCORE) != 0 && !core->underscores_in_headers;
+        bool unusual = (h->flags & HEADER_NAME_UNUSUAL) != 0 && core->ignore_invalid_headers;
+        bool invalid = (h->flags & HEADER_NAME_INVALID) != 0;
+
+        if (invalid && !core->ignore_invalid_headers)
+            return false;
+        if (!invalid && !unusual && !(underscore && core->ignore_invalid_headers))
+            continue;
+        log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent invalid header line: \"%.*s\"",
+                  SLICE_ARG(slice_head(h->name, 128)));
+        header_list_remove(headers, h);
+    }
+    return true;
+}
+
+static struct slice lower_case(struct exchange *x, struct slice host)
+{
+    bool lower = true;
+
+    for (size_t i = 0; i < host.len && lower; i++)
+        lower = ascii_lower(host.data[i]) == host.data[i];
+    if (lower)
+        return host;
+    char *copy = arena_bytes(x->subject.arena, host.len);
+
+    for (size_t i = 0; copy != NULL && i < host.len; i++)
+        copy[i] = ascii_lower(host.data[i]);
+    return slice_make(copy, copy == NULL ? 0 : host.len);
+}
+
+static void take_line(struct exchange *x, const struct h1_request *parsed)
+{
+    struct request *request = &x->request;
+    uint64_t port = 0;
+
+    request->method = parsed->method;
+    request->method_name = parsed->method_text;
+    request->line = parsed->line;
+    request->target = parsed->path_query;
+    request->version = parsed->version;
+    request->headers = &((struct h1_stream *)x->stream)->request.headers;
+    request->host = lower_case(x, parsed->host.name);
+    if (slice_to_u64(parsed->host.port, &port))
+        request->host_port = (uint16_t)port;
+}
+
+static bool take_uri(struct exchange *x, const struct h1_request *parsed, bool merge_slashes)
+{
+    struct slice target = parsed->path_query;
+    struct uri uri = {0};
+
+    if (parsed->form == TARGET_ASTERISK) {
+        x->request.path = x->request.uri = target;
+        x->request.uri_plain = true;
+        return true;
+    }
+    if (target.len > 0 && target.data[0] == '?')
+        target = arena_printf(x->subject.arena, "/%.*s", SLICE_ARG(target));
+    char *scratch = arena_bytes(x->subject.arena, target.len + 1);
+    enum uri_result result =
+        scratch == NULL ? URI_BAD_BYTE : parse_uri(target, merge_slashes, scratch, &uri);
+
+    if (result != URI_OK) {
+        log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent invalid URI: %s",
+                  uri_result_text(result));
+        return false;
+    }
+    ptrdiff_t mark = slice_find(target, '?');
+
+    x->request.path = mark < 0 ? target : slice_head(target, (size_t)mark);
+    x->request.uri = uri.path;
+    x->request.args = uri.args;
+    x->request.args_in_target = uri.args.data != NULL;
+    x->request.uri_plain = uri.plain;
+    return true;
+}
+
+static void take_body_facts(struct exchange *x, const struct h1_request *parsed)
+{
+    struct h1_stream *stream = x->stream;
+
+    x->request.chunked = parsed->body_kind == BODY_CHUNKED;
+    x->request.content_length = parsed->body_kind == BODY_LENGTH ? (int64_t)parsed->body_bytes
+                                : parsed->has_length             ? 0
+                                                                 : -1;
+    x->request.expects_continue = parsed->expects_continue;
+    x->request.wants_upgrade = parsed->wants_upgrade;
+    x->request.head_bytes = parsed->head_bytes;
+    x->body.complete = parsed->body_kind == BODY_NONE;
+    stream->body_left = parsed->body_bytes;
+    stream->keep_alive = parsed->keep_alive;
+    if (x->request.chunked) {
+        header_list_init(&stream->trailers, x->subject.arena);
+        chunked_init(&stream->chunked, &h1_conn_core(stream->conn)->limits, &stream->trailers);
+    }
+}
+
+/* Answers a request that cannot be understood, or that did not come to its end, and closes. */
+void h1_refuse(struct h1_conn *conn, int status)
+{
+    struct h1_stream *stream = conn->stream;
+    struct exchange *x = stream->x;
+
+    conn->state = H1_EXCHANGE;
+    stream->keep_alive = false;
+    if (x->request.headers == NULL)
+        take_line(x, &stream->request);
+    if (x->request.line.len == 0 && conn->in != NULL)
+        x->request.line =
+            h1_first_line(slice_make(conn->in->data + conn->in->start, buf_used(conn->in)));
+    if (stream->head_buf == NULL && conn->in != NULL)
+        stream->head_buf = buf_ref(conn->in);
+    x->body.complete = true; /* whatever follows is not a body of this request */
+    x->flags |= X_CLOSE_AFTER | X_LINGER;
+    router_choose_server(x);
+    x->settings = x->server->settings;
+    x->log.log = core_of(x)->error_log;
+    exchange_refuse(x, status);
+}
+
+static const struct core_conf *core_for_host(struct exchange *x)
+{
+    return server_core(server_table_find(x->listen, x->request.host, NULL));
+}
+
+static void start_exchange(struct h1_conn *conn)
+{
+    struct h1_stream *stream = conn->stream;
+    struct exchange *x = stream->x;
+    struct h1_request *parsed = &stream->request;
+
+    conn->state = H1_EXCHANGE;
+    deadline_disarm(&conn->deadline);
+    stream->head_buf = buf_ref(conn->in);
+    conn->in->start += (uint32_t)parsed->head_bytes;
+    take_line(x, parsed);
+    const struct core_conf *core = core_for_host(x);
+
+    if (parsed->has_invalid_names && !apply_name_policy(x, &parsed->headers, core)) {
+        log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent a header line with an invalid name");
+        h1_refuse(conn, 400);
+        return;
+    }
+    if (parsed->method == METHOD_CONNECT || parsed->method == METHOD_TRACE) {
+        h1_refuse(conn, 405);
+        return;
+    }
+    if (!take_uri(x, parsed, core->merge_slashes)) {
+        h1_refuse(conn, 400);
+        return;
+    }
+    take_body_facts(x, parsed);
+    exchange_start(x);
+}
+
+/* The head is not complete. A client that closes in the midst of one gets no answer. */
+static enum h1_read no_more_head(struct h1_conn *conn, struct io_result got)
+{
+    struct h1_stream *stream = conn->stream;
+
+    if (got.kind == IO_AGAIN)
+        return H1_READ_WAIT;
+    if (stream != NULL) {
+        struct exchange *x = stream->x;
+
+        log_about(&x->log, LOG_LEVEL_INFO, got.error, "client prematurely closed connection");
+        conn->stream = NULL;
+        exchange_free(x);
+    }
+    conn->state = H1_WAITING;
+    h1_conn_close(conn, false);
+    return H1_READ_CLOSED;
+}
+
+static enum h1_read refuse_head(struct h1_conn *conn)
+{
+    struct h1_request *parsed = &conn->stream->request;
+
+    log_about(&conn->stream->x->log, LOG_LEVEL_INFO, 0, "client sent %s",
+              h1_error_text(parsed->error));
+    h1_refuse(conn, (int)h1_error_status(parsed->error));
+    return H1_READ_STARTED;
+}
+
+/* Parses what is there; reads once when that is not enough. H1_READ_STARTED: an exchange began (it may be over already). */
+enum h1_read h1_read_request(struct h1_conn *conn)
+{
+    const struct core_conf *core = h1_conn_core(conn);
+
+    for (;;) {
+        if (conn->in != NULL && buf_used(conn->in) > 0) {
+            if (conn->stream == NULL && !begin_request(conn))
+                return no_more_head(conn, (struct io_result){.kind = IO_FAILED});
+            struct slice in = slice_make(conn->in->data + conn->in->start, buf_used(conn->in));
+            enum parse_result result =
+                parse_request_head(in, &core->limits, &conn->stream->request);
+
+            if (result == PARSE_ERROR)
+                return refuse_head(conn);
+            if (result == PARSE_OK) {
+                start_exchange(conn);
+                return H1_READ_STARTED;
+            }
+        }
+        if ((conn->io.ready & (IO_READ | IO_HANGUP | IO_ERROR)) == 0)
+            return H1_READ_WAIT;
+        struct io_result got = h1_fill(conn, core->limits.head_bytes_max);
+
+        if (got.kind != IO_DONE)
+            return no_more_head(conn, got);
+    }
+}
+
+/* Bodies. */
+
+static void fail_body(struct exchange *x, int status)
+{
+    x->body.failed = true;
+    x->body.fail_status = status;
+    x->flags |= X_CLOSE_AFTER | X_LINGER;
+}
+
+static bool over_limit(struct exchange *x)
+{
+    size_t max = core_of(x)->client_max_body_size;
+
+    if (max == 0 || x->body.received_bytes <= max || x->body.discarding)
+        return false;
+    log_about(&x->log, LOG_LEVEL_ERROR, 0, "client intended to send too large chunked body: over %zu bytes",
+              max);
+    fail_body(x, 413);
+    return true;
+}
+
+static void deliver(struct exchange *x, struct slice data)
+{
+    struct h1_stream *stream = x->stream;
+
+    x->body.received_bytes += data.len;
+    if (x->body.discarding || over_limit(x))
+        return;
+    struct chunk *chunk = chunk_memory(x, data, buf_ref(stream->conn->in));
+
+    if (chunk == NULL) {
+        buf_unref(stream->conn->in);
+        fail_body(x, 500);
+        return;
+    }
+    *x->body.last = chunk;
+    x->body.last = &chunk->next;
+    x->body.queued_bytes += data.len;
+}
+
+/* Takes body bytes out of conn->in. False: it needs more of them to go on. */
+static bool decode_length(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct buf *in = stream->conn->in;
+    size_t n = buf_used(in) < stream->body_left ? buf_used(in) : (size_t)stream->body_left;
+
+    deliver(x, slice_make(in->data + in->start, n));
+    in->start += (uint32_t)n;
+    x->body.wire_bytes += n;
+    stream->body_left -= n;
+    x->body.complete = stream->body_left == 0 && !x->body.failed;
+    return true;
+}
+
+static bool decode_chunked(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct buf *in = stream->conn->in;
+
+    while (buf_used(in) > 0 && !x->body.failed && !x->body.complete) {
+        struct slice data = {0};
+        size_t used = 0;
+        enum chunked_result result = chunked_next(
+            &stream->chunked, slice_make(in->data + in->start, buf_used(in)), &data, &used);
+
+        in->start += (uint32_t)used;
+        x->body.wire_bytes += used;
+        if (result == CHUNKED_DATA)
+            deliver(x, data);
+        x->body.complete = result == CHUNKED_END;
+        if (result == CHUNKED_ERROR) {
+            log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent %s",
+                      h1_error_text(stream->chunked.error));
+            fail_body(x, 400);
+        }
+        if (result == CHUNKED_MORE)
+            return false;
+    }
+    return true;
+}
+
+/* Bytes from the socket into an empty buffer: the old one may be referenced by chunks. */
+static bool receive(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+
+    if (conn->in != NULL && buf_used(conn->in) == 0)
+        h1_drop_input(conn);
+    if ((conn->io.ready & (IO_READ | IO_HANGUP | IO_ERROR)) == 0)
+        return false;
+    struct io_result got = h1_fill(conn, BUF_BYTES);
+
+    if (got.kind == IO_DONE)
+        return true;
+    if (got.kind == IO_AGAIN)
+        return false;
+    log_about(&x->log, LOG_LEVEL_INFO, got.error, "client prematurely closed connection");
+    x->flags |= X_CLIENT_FIN;
+    fail_body(x, 400);
+    return false;
+}
+
+/* True when something was added, or the end or a failure was found. */
+static bool pump(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+    uint64_t before = x->body.received_bytes;
+    bool starved = false;
+
+    while (!x->body.complete && !x->body.failed &&
+           (x->body.discarding || x->body.queued_bytes < x->body.memory_max)) {
+        if ((starved || conn->in == NULL || buf_used(conn->in) == 0) && !receive(x))
+            break;
+        starved = !(x->request.chunked ? decode_chunked(x) : decode_length(x));
+    }
+    return x->body.complete || x->body.failed || x->body.received_bytes != before;
+}
+
+static void ask_to_continue(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct buf *in = stream->conn->in;
+
+    if (!x->request.expects_continue || stream->continue_sent || x->response.begun)
+        return;
+    stream->continue_sent = true;
+    if (in == NULL || buf_used(in) == 0)
+        h1_send_interim(x, 100, NULL);
+}
+
+static void watch_body_time(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+
+    if (x->body.complete || x->body.failed)
+        deadline_disarm(&conn->deadline);
+    else
+        deadline_arm(x->loop, &conn->deadline, core_of(x)->client_body_timeout);
+}
+
+void h1_read_body(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+    uint32_t epoch = conn->epoch;
+
+    if (stream->pumping) {
+        stream->pump_again = true;
+        return;
+    }
+    ask_to_continue(x);
+    stream->pumping = true;
+    do {
+        stream->pump_again = false;
+        bool news = pump(x);
+
+        if (stream->wire == NULL)
+            watch_body_time(x);
+        if (news && x->body.on_data != NULL)
+            x->body.on_data(x);
+        if (conn->epoch != epoch)
+            return; /* the consumer ended the exchange */
+    } while (stream->pump_again);
+    stream->pumping = false;
+}
+
+void h1_on_body_deadline(struct h1_conn *conn)
+{
+    struct exchange *x = conn->stream->x;
+
+    if (x->body.complete || x->body.on_data == NULL)
+        return;
+    log_about(&x->log, LOG_LEVEL_INFO, 0, "client timed out: its request body does not come");
+    x->flags |= X_TIMED_OUT;
+    fail_body(x, 408);
+    x->body.on_data(x);
+}
+
+bool h1_discard_body(struct exchange *x)
+{
+    if (x->body.complete)
+        return true;
+    if (x->body.started || x->body.failed || x->request.expects_continue)
+        return false;
+    uint64_t declared = (uint64_t)(x->request.chunked ? 0 : x->request.content_length);
+
+    if (declared > DISCARD_CHUNK_BYTES_MAX)
+        return false;
+    x->body.discarding = true;
+    pump(x);
+    x->body.discarding = false;
+    return x->body.complete;
+}

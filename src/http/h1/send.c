@@ -1,0 +1,493 @@
+/* What goes out on an HTTP/1 connection: heads, framing, as few system calls as the bytes allow.
+ * Runs in: worker, loop thread. */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "event/socket.h"
+#include "http/h1/conn_internal.h"
+#include "http/h1/write.h"
+#include "http/response.h"
+#include "http/status.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+
+enum {
+    IOV_PARTS_MAX = 64,
+    HEAD_FIXED_BYTES = 512,       /* status line and the fields we add ourselves, without values of the response */
+    ROOM_BYTES = 32 * 1024,       /* a producer that waits is called when less than this is left to send */
+    RATE_SLICE_MS = 100,          /* limit_rate hands out this often */
+};
+
+static const struct slice server_full = SLICE("pelayan/" PELAYAN_VERSION);
+static const struct slice server_short = SLICE("pelayan");
+
+/* HTTP/1.1 keeps unless somebody objects; a body of unknown length ends an HTTP/1.0 connection. */
+static bool decide_keep_alive(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    const struct core_conf *core = core_of(x);
+    const struct h1_conn *conn = stream->conn;
+    uint64_t age_ms = loop_now_ms(x->loop) - conn->start_ms;
+
+    if (!stream->keep_alive || (x->flags & X_CLOSE_AFTER) != 0 || x->http->draining)
+        return false;
+    if (core->keepalive_timeout == 0 || conn->requests + 1 >= (uint32_t)core->keepalive_requests)
+        return false;
+    if (core->keepalive_time != 0 && age_ms > core->keepalive_time)
+        return false;
+    if (conn->listener->io.fd < 0) /* its address is not in the config any more */
+        return false;
+    return h1_discard_body(x) || x->body.started;
+}
+
+static bool body_needs_framing(const struct exchange *x)
+{
+    return response_has_body(x) && x->response.content_length < 0 && x->response.status >= 200;
+}
+
+static void decide_framing(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+
+    stream->chunked_out =
+        body_needs_framing(x) && x->request.version >= 11 && x->response.chunked_allowed;
+    stream->keep_alive = decide_keep_alive(x);
+    if (body_needs_framing(x) && !stream->chunked_out)
+        stream->keep_alive = false;
+}
+
+/* A redirect to "/path" becomes "http://host:port/path" unless absolute_redirect is off. */
+static struct slice complete_location(struct exchange *x)
+{
+    struct slice location = x->response.location;
+    const struct core_conf *core = core_of(x);
+
+    if (location.len == 0 || location.data[0] != '/' || !core->absolute_redirect)
+        return location;
+    const struct address *local = exchange_local_address(x);
+    uint16_t port = local == NULL ? 0 : address_port(local);
+    bool with_port = core->port_in_redirect && port != 0 && port != 80;
+    struct slice host = core->server_name_in_redirect ? x->server->name : x->request.host;
+    char text[ADDRESS_TEXT_BYTES];
+
+    if (host.len == 0 && local != NULL)
+        host = slice_make(text, address_host_text(local, text));
+    char port_text[8] = "";
+
+    if (with_port)
+        snprintf(port_text, sizeof port_text, ":%u", port);
+    return arena_printf(x->subject.arena, "http://%.*s%s%.*s", SLICE_ARG(host), port_text,
+                        SLICE_ARG(location));
+}
+
+static void write_server_and_date(struct writer *w, struct exchange *x)
+{
+    const struct header_list *headers = &x->response.headers;
+
+    if (header_list_find(headers, HEADER_SERVER) == NULL)
+        write_header_id(w, HEADER_SERVER,
+                        core_of(x)->server_tokens == TOKENS_OFF ? server_short : server_full);
+    if (header_list_find(headers, HEADER_DATE) == NULL)
+        write_header_id(w, HEADER_DATE, slice_make(loop_clock(x->loop)->http_date, 29));
+}
+
+static void write_type(struct writer *w, const struct response *response)
+{
+    if (response->content_type.len == 0)
+        return;
+    if (response->charset.len == 0) {
+        write_header_id(w, HEADER_CONTENT_TYPE, response->content_type);
+        return;
+    }
+    write_bytes(w, slice_of("Content-Type: "));
+    write_bytes(w, response->content_type);
+    write_bytes(w, slice_of("; charset="));
+    write_bytes(w, response->charset);
+    write_bytes(w, slice_of("\r\n"));
+}
+
+static void write_entity(struct writer *w, struct exchange *x)
+{
+    const struct response *response = &x->response;
+    char date[30];
+
+    write_type(w, response);
+    if (response->content_length >= 0 && response->status >= 200 && response->status != 204 &&
+        response->status != 304)
+        write_header_u64(w, HEADER_CONTENT_LENGTH, (uint64_t)response->content_length);
+    if (response->last_modified >= 0) {
+        clock_http_date(response->last_modified, date);
+        write_header_id(w, HEADER_LAST_MODIFIED, slice_make(date, 29));
+    }
+    struct slice location = complete_location(x);
+
+    if (location.len > 0)
+        write_header_id(w, HEADER_LOCATION, location);
+}
+
+static void write_connection(struct writer *w, struct exchange *x)
+{
+    const struct h1_stream *stream = x->stream;
+    const struct core_conf *core = core_of(x);
+
+    if (stream->chunked_out)
+        write_bytes(w, slice_of("Transfer-Encoding: chunked\r\n"));
+    if (x->response.status == 101) {
+        write_bytes(w, slice_of("Connection: upgrade\r\n"));
+        return;
+    }
+    if (!stream->keep_alive) {
+        write_bytes(w, slice_of("Connection: close\r\n"));
+        return;
+    }
+    write_bytes(w, slice_of("Connection: keep-alive\r\n"));
+    if (core->keepalive_header_s == 0)
+        return;
+    write_bytes(w, slice_of("Keep-Alive: timeout="));
+    write_u64(w, core->keepalive_header_s);
+    write_bytes(w, slice_of("\r\n"));
+}
+
+static void queue_wire(struct h1_stream *stream, struct chunk *chunk)
+{
+    chunk->next = NULL;
+    *stream->wire_last = chunk;
+    stream->wire_last = &chunk->next;
+    stream->wire_bytes += chunk_size(chunk);
+}
+
+/* Without memory for its head an answer cannot be given: the flush that follows closes the connection. */
+void h1_send_head(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    const struct response *response = &x->response;
+
+    decide_framing(x);
+    size_t bytes = HEAD_FIXED_BYTES + response->reason.len + response->content_type.len +
+                   response->charset.len + 3 * response->location.len + x->request.host.len +
+                   headers_written_len(&response->headers) + x->server->name.len;
+    struct writer w = writer_make(arena_bytes(x->subject.arena, bytes), bytes);
+
+    if (w.data == NULL)
+        return;
+    write_status_line(&w, (unsigned)response->status, response->reason);
+    write_server_and_date(&w, x);
+    write_entity(&w, x);
+    write_connection(&w, x);
+    write_headers(&w, &response->headers);
+    write_end(&w);
+    struct chunk *chunk =
+        w.overflow ? NULL : chunk_memory(x, slice_make(w.data, w.len), NULL);
+
+    if (chunk != NULL)
+        queue_wire(stream, chunk);
+    stream->head_bytes = chunk == NULL ? 0 : w.len;
+}
+
+static bool queue_text(struct exchange *x, struct slice text)
+{
+    struct chunk *chunk = chunk_memory(x, text, NULL);
+
+    if (chunk != NULL)
+        queue_wire(x->stream, chunk);
+    return chunk != NULL;
+}
+
+static bool queue_chunk_size(struct exchange *x, uint64_t bytes)
+{
+    struct chunk *chunk = chunk_memory(x, slice_make(NULL, 0), NULL);
+
+    if (chunk == NULL)
+        return false;
+    chunk->bytes = slice_make(chunk->inline_bytes, chunk_write_head(chunk->inline_bytes, bytes));
+    queue_wire(x->stream, chunk);
+    return true;
+}
+
+static bool queue_last_chunk(struct exchange *x)
+{
+    const struct header_list *trailers = &x->response.trailers;
+
+    if (header_list_count(trailers) == 0)
+        return queue_text(x, slice_of(CHUNK_LAST));
+    size_t bytes = headers_written_len(trailers) + 8;
+    struct writer w = writer_make(arena_bytes(x->subject.arena, bytes), bytes);
+
+    if (w.data == NULL)
+        return false;
+    write_bytes(&w, slice_of("0\r\n"));
+    write_headers(&w, trailers);
+    write_end(&w);
+    return !w.overflow && queue_text(x, slice_make(w.data, w.len));
+}
+
+/* Moves what handlers have queued to the wire, in one frame. */
+static bool frame(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct response *response = &x->response;
+    uint64_t bytes = response->queued_bytes - stream->taken_bytes;
+
+    if (response->first != NULL) {
+        if (stream->chunked_out && !queue_chunk_size(x, bytes))
+            return false;
+        *stream->wire_last = response->first;
+        stream->wire_last = response->last;
+        stream->wire_bytes += bytes;
+        stream->taken_bytes += bytes;
+        response->first = NULL;
+        response->last = &response->first;
+        if (stream->chunked_out && !queue_text(x, slice_of(CHUNK_TAIL)))
+            return false;
+    }
+    if (!response->ended || stream->last_queued)
+        return true;
+    stream->last_queued = true;
+    return !stream->chunked_out || queue_last_chunk(x);
+}
+
+/* Takes `bytes` off the front of the wire. */
+static void consume(struct exchange *x, uint64_t bytes)
+{
+    struct h1_stream *stream = x->stream;
+
+    x->response.bytes_sent += bytes;
+    stream->wire_bytes -= bytes;
+    while (stream->wire != NULL) {
+        struct chunk *chunk = stream->wire;
+        uint64_t size = chunk_size(chunk);
+
+        if (bytes < size) {
+            if (chunk->fd >= 0)
+                chunk->file_bytes -= bytes;
+            else
+                chunk->bytes = slice_skip(chunk->bytes, (size_t)bytes);
+            return;
+        }
+        bytes -= size;
+        stream->wire = chunk->next;
+        chunk_release(x, chunk);
+    }
+    stream->wire_last = &stream->wire;
+}
+
+static struct io_result send_memory(struct h1_stream *stream, size_t bytes_max)
+{
+    struct iovec parts[IOV_PARTS_MAX];
+    int count = 0;
+    struct chunk *chunk = stream->wire;
+
+    for (; chunk != NULL && chunk->fd < 0 && count < IOV_PARTS_MAX && bytes_max > 0;
+         chunk = chunk->next) {
+        size_t n = chunk->bytes.len < bytes_max ? chunk->bytes.len : bytes_max;
+
+        parts[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)chunk->bytes.data,
+                                        .iov_len = n};
+        bytes_max -= n;
+    }
+    return socket_send(stream->conn->io.fd, parts, count, chunk != NULL && bytes_max > 0);
+}
+
+static struct io_result send_file(struct exchange *x, struct chunk *chunk, size_t bytes_max)
+{
+    struct h1_stream *stream = x->stream;
+    size_t n = chunk->file_bytes < bytes_max ? (size_t)chunk->file_bytes : bytes_max;
+    size_t once = core_of(x)->sendfile_max_chunk;
+
+    if (once != 0 && n > once)
+        n = once;
+    struct io_result sent =
+        socket_sendfile(stream->conn->io.fd, chunk->fd, &chunk->offset, n);
+
+    if (sent.kind == IO_END) { /* the file became shorter than what the head promised */
+        log_about(&x->log, LOG_LEVEL_ALERT, 0, "a file became shorter while it was being sent");
+        sent.kind = IO_FAILED;
+    }
+    return sent;
+}
+
+/* Bytes limit_rate allows now; SIZE_MAX without a limit. */
+static size_t rate_allows(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+
+    if (x->limit_rate == 0)
+        return SIZE_MAX;
+    if (stream->rate_start_ms == 0)
+        stream->rate_start_ms = loop_now_ms(x->loop);
+    uint64_t elapsed_ms = loop_now_ms(x->loop) - stream->rate_start_ms + RATE_SLICE_MS;
+    uint64_t allowed = x->limit_rate_after + x->limit_rate * elapsed_ms / 1000;
+
+    if (allowed > x->response.bytes_sent)
+        return (size_t)(allowed - x->response.bytes_sent);
+    return 0;
+}
+
+static void on_rate_deadline(struct deadline *deadline)
+{
+    struct h1_stream *stream = container_of(deadline, struct h1_stream, rate);
+
+    h1_flush(stream->x);
+}
+
+enum sent { SENT_ALL, SENT_BLOCKED, SENT_LATER, SENT_FAILED };
+
+/* Until the wire is empty, the socket full, or the rate used up. */
+static enum sent drain_wire(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+
+    while (stream->wire != NULL) {
+        size_t allowed = rate_allows(x);
+
+        if (allowed == 0) {
+            stream->rate.on_expire = on_rate_deadline;
+            deadline_arm(x->loop, &stream->rate, RATE_SLICE_MS);
+            return SENT_LATER;
+        }
+        struct io_result sent = stream->wire->fd >= 0 ? send_file(x, stream->wire, allowed)
+                                                      : send_memory(stream, allowed);
+
+        if (sent.kind == IO_AGAIN) {
+            conn->io.ready &= ~(unsigned)IO_WRITE;
+            return SENT_BLOCKED;
+        }
+        if (sent.kind != IO_DONE) {
+            log_about(&x->log, LOG_LEVEL_INFO, sent.error, "cannot send the response");
+            return SENT_FAILED;
+        }
+        consume(x, sent.bytes);
+    }
+    return SENT_ALL;
+}
+
+static void count_body_bytes(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct response *response = &x->response;
+
+    response->queued_bytes = stream->wire_bytes;
+    response->queued_memory = (size_t)stream->wire_bytes;
+    stream->taken_bytes = stream->wire_bytes;
+    response->body_bytes_sent =
+        response->bytes_sent > stream->head_bytes ? response->bytes_sent - stream->head_bytes : 0;
+}
+
+/* May end the exchange: nothing may follow. */
+static void after_sending(struct exchange *x, enum sent sent)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+
+    count_body_bytes(x);
+    if (sent == SENT_FAILED) {
+        x->flags |= X_CLIENT_GONE;
+        exchange_abort(x, false);
+        return;
+    }
+    if (sent == SENT_ALL && stream->last_queued) {
+        exchange_sent(x);
+        return;
+    }
+    if (sent == SENT_BLOCKED)
+        deadline_arm(x->loop, &conn->deadline, core_of(x)->send_timeout);
+    else if (!body_is_read(x))
+        deadline_disarm(&conn->deadline);
+    if (!x->response.wants_room || stream->wire_bytes >= ROOM_BYTES)
+        return;
+    x->response.wants_room = false;
+    stream->flush_again = true;
+    x->response.on_room(x);
+}
+
+void h1_flush(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+    uint32_t epoch = conn->epoch;
+
+    if (stream->sending) {
+        stream->flush_again = true;
+        return;
+    }
+    stream->sending = true;
+    do {
+        stream->flush_again = false;
+        enum sent sent = SENT_FAILED;
+
+        if (!x->response.begun || (stream->head_bytes > 0 && frame(x)))
+            sent = (conn->io.ready & IO_WRITE) != 0 ? drain_wire(x) : SENT_BLOCKED;
+        after_sending(x, sent);
+        if (conn->epoch != epoch)
+            return;
+    } while (stream->flush_again && (x->response.first != NULL || x->response.ended) &&
+             (conn->io.ready & IO_WRITE) != 0);
+    stream->sending = false;
+}
+
+bool h1_send_interim(struct exchange *x, int status, const struct header_list *headers)
+{
+    struct h1_stream *stream = x->stream;
+    size_t bytes = 64 + (headers == NULL ? 0 : headers_written_len(headers));
+    struct writer w = writer_make(arena_bytes(x->subject.arena, bytes), bytes);
+
+    if (w.data == NULL || x->request.version < 11 || x->response.begun)
+        return false;
+    write_status_line(&w, (unsigned)status, slice_make(NULL, 0));
+    if (headers != NULL)
+        write_headers(&w, headers);
+    write_end(&w);
+    if (w.overflow)
+        return false;
+    struct iovec part = {.iov_base = w.data, .iov_len = w.len};
+    struct io_result sent = stream->wire != NULL ? (struct io_result){.kind = IO_AGAIN}
+                                                 : socket_send(stream->conn->io.fd, &part, 1, false);
+    size_t done = sent.kind == IO_DONE ? sent.bytes : 0;
+
+    if (done < w.len) /* the rest goes out in front of the answer */
+        return queue_text(x, slice_make(w.data + done, w.len - done));
+    return sent.kind == IO_DONE;
+}
+
+/* The unsent part of the head as a buffer of its own. */
+static struct buf *unsent_head(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct buf *buf = buf_get_sized(loop_bufs(x->loop), (size_t)stream->wire_bytes);
+
+    for (struct chunk *chunk = stream->wire; buf != NULL && chunk != NULL; chunk = chunk->next) {
+        memcpy(buf->data + buf->end, chunk->bytes.data, chunk->bytes.len);
+        buf->end += (uint32_t)chunk->bytes.len;
+    }
+    return buf;
+}
+
+struct tunnel_end *h1_upgrade(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+
+    assert(x->response.begun);
+    if (drain_wire(x) == SENT_FAILED)
+        return NULL;
+    if (stream->wire != NULL && (stream->tunnel.unsent = unsent_head(x)) == NULL)
+        return NULL;
+    chunk_release_all(x, stream->wire);
+    stream->wire = NULL;
+    stream->wire_last = &stream->wire;
+    stream->wire_bytes = 0;
+    deadline_disarm(&conn->deadline);
+    stream->keep_alive = false;
+    x->flags |= X_CLOSE_AFTER;
+    if (conn->in != NULL && buf_used(conn->in) > 0)
+        stream->tunnel.early = conn->in;
+    else
+        buf_unref(conn->in);
+    conn->in = NULL;
+    stream->tunnel.fd = conn->io.fd;
+    stream->tunnel.io = &conn->io;
+    conn->state = H1_TUNNEL;
+    return &stream->tunnel;
+}

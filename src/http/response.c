@@ -1,0 +1,208 @@
+#include "http/response.h"
+
+#include "base/arena.h"
+#include "event/loop.h"
+#include "http/chunk.h"
+#include "http/core_conf.h"
+#include "http/features.h"
+#include "http/status.h"
+#include "http/steps.h"
+
+#include <assert.h>
+
+/* How much a producer may queue ahead of a slow client when it sets no bound of its own. */
+enum { QUEUE_BYTES_MAX = 128 * 1024 };
+
+bool response_has_body(const struct exchange *x)
+{
+    return !x->response.no_body;
+}
+
+bool response_begin(struct exchange *x)
+{
+    struct response *response = &x->response;
+    struct feature_row row = features_with_head_filter();
+
+    assert(!response->begun);
+    if ((x->flags & X_STATUS_FIXED) != 0)
+        response->status = x->error_status;
+    response->no_body =
+        x->request.method == METHOD_HEAD || status_has_no_body((unsigned)response->status);
+    response->chunked_allowed = core_of(x)->chunked_transfer_encoding;
+    response->begun = true;
+    if (x->step < STEP_RESPOND)
+        x->step = STEP_RESPOND;
+    for (size_t i = 0; i < row.count; i++) {
+        if (row.features[i]->on_head(x))
+            continue;
+        exchange_abort(x, false);
+        return false;
+    }
+    x->codec->send_head(x);
+    return true;
+}
+
+static void queue(struct exchange *x, struct chunk *chunk)
+{
+    struct response *response = &x->response;
+
+    response->queued_bytes += chunk_size(chunk);
+    response->queued_memory += chunk->bytes.len;
+    chunk->next = NULL;
+    *response->last = chunk;
+    response->last = &chunk->next;
+}
+
+bool body_filter_pass(struct body_filter *filter, struct exchange *x, struct chunk *chunk)
+{
+    if (filter->next != NULL)
+        return filter->next->push(filter->next, x, chunk);
+    if (chunk != NULL)
+        queue(x, chunk);
+    return true;
+}
+
+void response_add_filter(struct exchange *x, struct body_filter *filter)
+{
+    struct body_filter **last = &x->response.filters;
+
+    while (*last != NULL)
+        last = &(*last)->next;
+    filter->next = NULL;
+    *last = filter;
+}
+
+bool response_write(struct exchange *x, struct chunk *chunk)
+{
+    struct body_filter *first = x->response.filters;
+
+    assert(x->response.begun && !x->response.ended);
+    if (x->response.no_body || chunk_size(chunk) == 0) {
+        chunk_release(x, chunk);
+        return true;
+    }
+    if (first != NULL)
+        return first->push(first, x, chunk);
+    queue(x, chunk);
+    return true;
+}
+
+bool response_end(struct exchange *x)
+{
+    struct body_filter *first = x->response.filters;
+
+    assert(x->response.begun && !x->response.ended);
+    bool ok = first == NULL || x->response.no_body || first->push(first, x, NULL);
+
+    x->response.ended = true;
+    return ok;
+}
+
+void response_flush(struct exchange *x)
+{
+    x->codec->flush(x);
+}
+
+size_t response_room(const struct exchange *x, size_t limit)
+{
+    size_t max = limit == 0 ? QUEUE_BYTES_MAX : limit;
+
+    return x->response.queued_memory >= max ? 0 : max - x->response.queued_memory;
+}
+
+void response_wait_room(struct exchange *x, void (*on_room)(struct exchange *x))
+{
+    x->response.on_room = on_room;
+    x->response.wants_room = true;
+}
+
+bool response_header(struct exchange *x, const char *name, struct slice value)
+{
+    return header_list_add(&x->response.headers, slice_of(name), value) != NULL;
+}
+
+/* Head, one piece and the end. Frees `x` perhaps: nothing may follow. */
+static void send_whole(struct exchange *x, struct slice body)
+{
+    x->response.content_length = (int64_t)body.len;
+    if (!response_begin(x))
+        return;
+    struct chunk *chunk = chunk_memory(x, body, NULL);
+
+    if (chunk == NULL || !response_write(x, chunk) || !response_end(x)) {
+        exchange_abort(x, false);
+        return;
+    }
+    response_flush(x);
+}
+
+void response_send(struct exchange *x, int status, struct slice content_type, struct slice body)
+{
+    x->response.status = status;
+    x->response.content_type = content_type;
+    send_whole(x, body);
+}
+
+void response_redirect(struct exchange *x, int status, struct slice location)
+{
+    x->response.location = location;
+    response_error_page(x, status);
+}
+
+static struct slice page_signature(const struct exchange *x)
+{
+    switch (core_of(x)->server_tokens) {
+    case TOKENS_OFF:
+        return slice_of("pelayan");
+    default:
+        return slice_of("pelayan/" PELAYAN_VERSION);
+    }
+}
+
+/* A page that names the status, in the plainest HTML. */
+static struct slice page_text(struct exchange *x, int status)
+{
+    struct slice title = status_title((unsigned)status);
+    struct slice signature = page_signature(x);
+
+    if (title.len == 0)
+        return slice_make(NULL, 0);
+    return arena_printf(x->subject.arena,
+                        "<!DOCTYPE html>\n<html>\n<head><title>%.*s</title></head>\n"
+                        "<body style=\"font-family:sans-serif;text-align:center\">\n"
+                        "<h1>%.*s</h1>\n<hr>\n<p>%.*s</p>\n</body>\n</html>\n",
+                        SLICE_ARG(title), SLICE_ARG(title), SLICE_ARG(signature));
+}
+
+void response_error_page(struct exchange *x, int status)
+{
+    x->response.status = status;
+    if (status_has_no_body((unsigned)status)) {
+        x->response.content_type = slice_make(NULL, 0);
+        send_whole(x, slice_make(NULL, 0));
+        return;
+    }
+    struct slice page = page_text(x, status);
+
+    x->response.content_type = page.len > 0 ? slice_of("text/html") : slice_make(NULL, 0);
+    send_whole(x, page);
+}
+
+static struct slice extension_of(struct slice name)
+{
+    for (size_t i = name.len; i > 0 && name.data[i - 1] != '/'; i--)
+        if (name.data[i - 1] == '.')
+            return slice_skip(name, i);
+    return slice_make(NULL, 0);
+}
+
+struct slice response_type_for(struct exchange *x, struct slice file_name)
+{
+    const struct core_conf *core = core_of(x);
+    struct slice extension = extension_of(file_name);
+    const struct slice *type = NULL;
+
+    if (extension.len > 0 && core->types != NULL)
+        type = map_get(core->types, extension);
+    return type != NULL ? *type : core->default_type;
+}

@@ -1,0 +1,395 @@
+#include "http/router.h"
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "config/regex.h"
+#include "config/snapshot.h"
+#include "event/address.h"
+#include "http/core_conf.h"
+#include "http/http_loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct name_regex {
+    struct name_regex *next;
+    const struct regex *regex;
+    const struct http_server *server;
+};
+
+/* Exact names, "*.a.b" by their suffix ".a.b", "a.b.*" by their prefix "a.b.", then regexes in order. */
+struct server_table {
+    struct arena *arena;
+    struct map exact;
+    struct map heads;
+    struct map tails;
+    struct name_regex *regexes;
+    struct name_regex **last_regex;
+};
+
+struct server_table *server_table_new(struct arena *arena)
+{
+    struct server_table *table = arena_zalloc(arena, sizeof *table);
+
+    if (table == NULL)
+        return NULL;
+    table->arena = arena;
+    table->last_regex = &table->regexes;
+    map_init(&table->exact, arena, false);
+    map_init(&table->heads, arena, false);
+    map_init(&table->tails, arena, false);
+    return table;
+}
+
+static bool add_regex(struct server_table *table, const struct server_name *name,
+                      const struct http_server *server)
+{
+    struct name_regex *row = arena_zalloc(table->arena, sizeof *row);
+
+    if (row == NULL)
+        return false;
+    row->regex = name->regex;
+    row->server = server;
+    *table->last_regex = row;
+    table->last_regex = &row->next;
+    return true;
+}
+
+static bool add_key(struct map *map, struct slice key, const struct http_server *server,
+                    const struct http_server **taken)
+{
+    *taken = map_get(map, key);
+    return *taken == NULL && map_put(map, key, (void *)(uintptr_t)server, NULL);
+}
+
+bool server_table_add(struct server_table *table, const struct server_name *name,
+                      const struct http_server *server, const struct http_server **taken)
+{
+    struct slice text = name->text;
+
+    *taken = NULL;
+    switch (name->kind) {
+    case SERVER_NAME_EXACT:
+        return add_key(&table->exact, text, server, taken);
+    case SERVER_NAME_HEAD:
+        if (text.data[0] == '*')
+            return add_key(&table->heads, slice_skip(text, 1), server, taken);
+        /* ".a.b" is both "a.b" and "*.a.b" */
+        return add_key(&table->exact, slice_skip(text, 1), server, taken) &&
+               add_key(&table->heads, text, server, taken);
+    case SERVER_NAME_TAIL:
+        return add_key(&table->tails, slice_head(text, text.len - 1), server, taken);
+    case SERVER_NAME_REGEX:
+        return add_regex(table, name, server);
+    }
+    return false;
+}
+
+/* The longest "*.suffix" first: suffixes from the left dot on. */
+static const struct http_server *find_head(const struct map *heads, struct slice host)
+{
+    for (size_t i = 0; heads->count > 0 && i < host.len; i++) {
+        if (host.data[i] != '.' || i == 0)
+            continue;
+        const struct http_server *server = map_get(heads, slice_skip(host, i));
+        if (server != NULL)
+            return server;
+    }
+    return NULL;
+}
+
+static const struct http_server *find_tail(const struct map *tails, struct slice host)
+{
+    for (size_t i = host.len; tails->count > 0 && i > 0; i--) {
+        if (host.data[i - 1] != '.' || i == host.len)
+            continue;
+        const struct http_server *server = map_get(tails, slice_head(host, i));
+        if (server != NULL)
+            return server;
+    }
+    return NULL;
+}
+
+const struct http_server *server_table_find(const struct http_listen *listen, struct slice host,
+                                            struct subject *subject)
+{
+    const struct server_table *table = listen->table;
+    const struct http_server *server = NULL;
+
+    if (table == NULL || host.len == 0)
+        return listen->fallback;
+    server = map_get(&table->exact, host);
+    if (server == NULL)
+        server = find_head(&table->heads, host);
+    if (server == NULL)
+        server = find_tail(&table->tails, host);
+    for (struct name_regex *row = table->regexes; server == NULL && row != NULL; row = row->next)
+        if (regex_match(row->regex, host, subject) == REGEX_YES)
+            server = row->server;
+    return server != NULL ? server : listen->fallback;
+}
+
+/* "*:80" also takes what was meant for "10.0.0.1:80" when only the wildcard has a socket: the address connected to decides. */
+static const struct http_listen *listen_for(struct exchange *x, const struct http_listen *listen)
+{
+    if (listen->narrower_count == 0)
+        return listen;
+    const struct address *local = exchange_local_address(x);
+
+    for (size_t i = 0; local != NULL && i < listen->narrower_count; i++)
+        if (address_equal(&listen->narrower[i]->spec.options.address, local))
+            return listen->narrower[i];
+    return listen;
+}
+
+void router_choose_server(struct exchange *x)
+{
+    const struct http_listen *listen = listen_for(x, x->listen);
+
+    x->server = server_table_find(listen, x->request.host, &x->subject);
+}
+
+struct location_tree {
+    struct arena *arena;
+    struct http_location **exacts; /* sorted by name once frozen */
+    size_t exact_count;
+    struct http_location **prefixes; /* sorted by name once frozen */
+    size_t *parents; /* [prefix_count]: position of the longest other prefix of this one, or SIZE_MAX */
+    size_t prefix_count;
+    struct http_location **regexes; /* in order of declaration */
+    size_t regex_count;
+    struct map seen; /* while loading: kind and name -> location */
+};
+
+struct location_tree *location_tree_new(struct arena *arena)
+{
+    struct location_tree *tree = arena_zalloc(arena, sizeof *tree);
+
+    if (tree == NULL)
+        return NULL;
+    tree->arena = arena;
+    map_init(&tree->seen, arena, false);
+    return tree;
+}
+
+/* Appends to an array that doubles: its size is always the power of two that `count` needs. */
+static bool push(struct arena *arena, struct http_location ***items, size_t *count,
+                 struct http_location *item)
+{
+    size_t n = *count;
+
+    if ((n & (n - 1)) == 0) {
+        struct http_location **larger = arena_alloc(arena, (n == 0 ? 1 : 2 * n) * sizeof item);
+
+        if (larger == NULL)
+            return false;
+        if (n > 0)
+            memcpy(larger, *items, n * sizeof item);
+        *items = larger;
+    }
+    (*items)[n] = item;
+    *count = n + 1;
+    return true;
+}
+
+/* "=" and prefixes are one name space each ("^~ /x" is the same as "/x"); regexes may repeat. */
+static struct slice seen_key(struct location_tree *tree, const struct http_location *location)
+{
+    return arena_printf(tree->arena, "%c%.*s", location->kind == LOCATION_EXACT ? '=' : ' ',
+                        SLICE_ARG(location->name));
+}
+
+static const struct http_location *already(struct location_tree *tree,
+                                           struct http_location *location)
+{
+    struct slice key = seen_key(tree, location);
+    void *old = NULL;
+
+    if (key.data == NULL || (old = map_get(&tree->seen, key)) != NULL)
+        return old;
+    return map_put(&tree->seen, key, location, NULL) ? NULL : location;
+}
+
+const struct http_location *location_tree_add(struct location_tree *tree,
+                                              struct http_location *location)
+{
+    const struct http_location *old = NULL;
+    bool added = false;
+
+    switch (location->kind) {
+    case LOCATION_REGEX:
+        added = push(tree->arena, &tree->regexes, &tree->regex_count, location);
+        break;
+    case LOCATION_EXACT:
+        if ((old = already(tree, location)) == NULL)
+            added = push(tree->arena, &tree->exacts, &tree->exact_count, location);
+        break;
+    case LOCATION_PREFIX:
+    case LOCATION_PREFIX_FINAL:
+        if ((old = already(tree, location)) == NULL)
+            added = push(tree->arena, &tree->prefixes, &tree->prefix_count, location);
+        break;
+    case LOCATION_NAMED:
+    case LOCATION_IF:
+        assert(!"these are not found by path");
+    }
+    return added ? NULL : old != NULL ? old : location;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct http_location *const *left = a;
+    const struct http_location *const *right = b;
+
+    return slice_cmp((*left)->name, (*right)->name);
+}
+
+bool location_tree_freeze(struct location_tree *tree)
+{
+    tree->seen = (struct map){0};
+    if (tree->exact_count > 1)
+        qsort(tree->exacts, tree->exact_count, sizeof *tree->exacts, by_name);
+    if (tree->prefix_count == 0)
+        return true;
+    qsort(tree->prefixes, tree->prefix_count, sizeof *tree->prefixes, by_name);
+    tree->parents = arena_alloc(tree->arena, tree->prefix_count * sizeof *tree->parents);
+    if (tree->parents == NULL)
+        return false;
+    for (size_t i = 0; i < tree->prefix_count; i++) {
+        size_t parent = i == 0 ? SIZE_MAX : i - 1;
+
+        while (parent != SIZE_MAX &&
+               !slice_starts(tree->prefixes[i]->name, tree->prefixes[parent]->name))
+            parent = tree->parents[parent];
+        tree->parents[i] = parent;
+    }
+    return true;
+}
+
+/* How many of the sorted names are not above `uri`. */
+static size_t not_above(struct http_location *const *items, size_t count, struct slice uri)
+{
+    size_t low = 0;
+    size_t high = count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (slice_cmp(items[middle]->name, uri) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static const struct http_location *find_exact(const struct location_tree *tree, struct slice uri)
+{
+    size_t n = not_above(tree->exacts, tree->exact_count, uri);
+
+    return n > 0 && slice_eq(tree->exacts[n - 1]->name, uri) ? tree->exacts[n - 1] : NULL;
+}
+
+/* The greatest name not above `uri` shares with it every prefix of `uri` in the table, so the longest one is that name or
+ * one of its prefixes. */
+static const struct http_location *find_prefix(const struct location_tree *tree, struct slice uri,
+                                               bool *add_slash)
+{
+    size_t n = not_above(tree->prefixes, tree->prefix_count, uri);
+    size_t at = n == 0 ? SIZE_MAX : n - 1;
+
+    for (size_t i = n; i < tree->prefix_count; i++) {
+        struct slice name = tree->prefixes[i]->name;
+
+        if (!slice_starts(name, uri))
+            break;
+        if (name.len == uri.len + 1 && name.data[uri.len] == '/' &&
+            tree->prefixes[i]->auto_redirect) {
+            *add_slash = true;
+            return tree->prefixes[i];
+        }
+        if (name.len > uri.len && (unsigned char)name.data[uri.len] > '/')
+            break;
+    }
+    while (at != SIZE_MAX && !slice_starts(uri, tree->prefixes[at]->name))
+        at = tree->parents[at];
+    return at == SIZE_MAX ? NULL : tree->prefixes[at];
+}
+
+static const struct http_location *find_regex(const struct location_tree *tree, struct slice uri,
+                                              struct subject *subject)
+{
+    for (size_t i = 0; i < tree->regex_count; i++)
+        if (regex_match(tree->regexes[i]->regex, uri, subject) == REGEX_YES)
+            return tree->regexes[i];
+    return NULL;
+}
+
+/* What locations inside `location` say; else itself. */
+static const struct http_location *within(const struct http_location *location, struct slice uri,
+                                          struct subject *subject, bool *add_slash)
+{
+    const struct http_location *inner = NULL;
+
+    if (location != NULL && location->nested != NULL)
+        inner = location_tree_find(location->nested, uri, subject, add_slash);
+    return inner != NULL ? inner : location;
+}
+
+/* Are the regexes of the level of `prefix` not asked any more? (A ^~ inside another location silences only those beside it.) */
+static bool is_settled(const struct http_location *prefix, const struct http_location *found)
+{
+    return found != NULL &&
+           (prefix->kind == LOCATION_PREFIX_FINAL || found->kind == LOCATION_EXACT ||
+            found->kind == LOCATION_REGEX);
+}
+
+/* nginx's order: exact; the longest prefix, and what is inside it; unless that says ^~, the first regex that matches. */
+const struct http_location *location_tree_find(const struct location_tree *tree, struct slice uri,
+                                               struct subject *subject, bool *add_slash)
+{
+    const struct http_location *found = find_exact(tree, uri);
+
+    if (found != NULL)
+        return found;
+    const struct http_location *prefix = find_prefix(tree, uri, add_slash);
+
+    if (*add_slash)
+        return prefix;
+    found = within(prefix, uri, subject, add_slash);
+    if (is_settled(prefix, found) || *add_slash)
+        return found;
+    const struct http_location *regex = find_regex(tree, uri, subject);
+
+    if (regex == NULL)
+        return found;
+    return within(regex, uri, subject, add_slash);
+}
+
+/* "/x" to "/x/", with the arguments. */
+static enum route_result add_slash_to(struct exchange *x, const struct http_location *location)
+{
+    struct slice args = x->request.args;
+
+    x->response.location = arena_printf(x->subject.arena, "%.*s%s%.*s", SLICE_ARG(location->name),
+                                        args.len > 0 ? "?" : "", SLICE_ARG(args));
+    return ROUTE_ADD_SLASH;
+}
+
+enum route_result router_choose_location(struct exchange *x)
+{
+    bool add_slash = false;
+
+    if ((x->flags & X_NAMED) == 0) {
+        x->location = NULL;
+        x->settings = x->server->settings;
+        if (x->server->locations != NULL)
+            x->location = location_tree_find(x->server->locations, x->request.uri, &x->subject,
+                                             &add_slash);
+        if (x->location != NULL)
+            x->settings = x->location->settings;
+    }
+    if (core_of(x)->internal && (x->flags & X_INTERNAL) == 0)
+        return ROUTE_INTERNAL_ONLY;
+    return add_slash ? add_slash_to(x, x->location) : ROUTE_FOUND;
+}
