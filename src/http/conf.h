@@ -18,6 +18,9 @@ struct origin { /* where something was declared: for log lines and `explain` */
     unsigned line;
 };
 
+/* Where a directive stands, for keeping. */
+struct origin conf_origin(const struct conf_call *call);
+
 enum location_kind {
     LOCATION_PREFIX,        /* location /x */
     LOCATION_PREFIX_FINAL,  /* location ^~ /x: regexes are not tried */
@@ -74,8 +77,9 @@ struct http_conf {
     size_t server_count;
     struct http_listen *listens; /* order = http_listen_specs() */
     size_t listen_count;
-    struct listen_spec *specs;
-    struct map upstreams;       /* name -> struct upstream of balance/ */
+    struct listen_spec *specs;  /* those that get a socket: a narrower address beside a wildcard does not */
+    unsigned *spec_listens;     /* [spec_count]: which of `listens` it is */
+    size_t spec_count;
 };
 
 /* The location being loaded, for directives that set its handler (CTX_LOCATION, CTX_LOCATION_IF, CTX_LIMIT_EXCEPT): scope->block. NULL elsewhere. */

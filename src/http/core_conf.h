@@ -71,7 +71,6 @@ struct core_conf {
     struct template *limit_rate_after;
     int satisfy;
     bool internal;
-    const struct log *error_log;
     struct resolver_conf *resolver; /* NULL: the system's */
     uint64_t resolver_timeout;
 };
@@ -84,12 +83,12 @@ struct error_page {
     struct template *args;
 };
 
-extern struct feature core_feature;
+extern struct feature http_core_feature;
 
 /* The innermost core settings of an exchange. */
-#define core_of(x) ((const struct core_conf *)exchange_conf(x, core_feature))
+#define core_of(x) ((const struct core_conf *)exchange_conf(x, http_core_feature))
 
 static inline const struct core_conf *server_core(const struct http_server *server)
 {
-    return server->settings[core_feature.index];
+    return server->settings[http_core_feature.index];
 }

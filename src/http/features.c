@@ -1,15 +1,25 @@
 #include "http/features.h"
 
+#include "balance/upstream_conf.h"
 #include "http/core_conf.h"
+#include "http/server.h"
+#include "http/structure.h"
 
 #include <assert.h>
 #include <pthread.h>
 
 /* The order in which handlers of one phase run, and in which head filters see a response. */
-struct feature *const http_feature_list[] = {
-    &core_feature,
-    NULL,
-};
+#define FEATURES(R)                                                                                \
+    R(http_structure)                                                                              \
+    R(http_core)
+
+#define FEATURE_ITEM(name) &name##_feature,
+#define CONF_ITEM(name) &name##_feature.conf,
+
+struct feature *const http_feature_list[] = {FEATURES(FEATURE_ITEM) NULL};
+
+/* The same for the loader, and after them what stands in an http block without being a part of exchanges. */
+const struct conf_feature *const http_features[] = {FEATURES(CONF_ITEM) & upstream_feature, NULL};
 
 enum { FEATURES_MAX = COUNT(http_feature_list) };
 
@@ -24,15 +34,12 @@ static struct {
     size_t log_count;
 } rows;
 
-const struct conf_feature *http_conf_features[FEATURES_MAX];
-
 static void fill_rows(void)
 {
     for (unsigned i = 0; i < http_feature_count; i++) {
         struct feature *feature = http_feature_list[i];
 
         feature->index = i;
-        http_conf_features[i] = &feature->conf;
         if (feature->run != NULL)
             rows.phase[feature->phase][rows.phase_count[feature->phase]++] = feature;
         if (feature->on_head != NULL)

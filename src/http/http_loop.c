@@ -1,3 +1,4 @@
+#include "policy/error_log.h"
 #include "http/http_loop.h"
 
 #include "base/arena.h"
@@ -108,8 +109,7 @@ static void on_acceptable(struct io *io, unsigned events)
 
         if (fd < 0) {
             if (errno != EAGAIN && errno != EINTR)
-                log_write(server_core(listener->user->conf->listens[listener->index].fallback)
-                              ->error_log,
+                log_write(error_log_of(listener->user->conf->listens[listener->index].fallback->settings),
                           LOG_LEVEL_CRIT, errno, "cannot accept a connection on %.*s",
                           SLICE_ARG(listener->key));
             return;

@@ -1,3 +1,4 @@
+#include "policy/error_log.h"
 #include "http/steps.h"
 
 #include "http/body.h"
@@ -139,7 +140,7 @@ static enum verdict step_server(struct exchange *x)
     if (x->server == NULL)
         router_choose_server(x);
     x->settings = x->server->settings;
-    x->log.log = core_of(x)->error_log;
+    x->log.log = error_log_of(x->settings);
     enter(x, STEP_POST_READ);
     return GO_ON;
 }
@@ -167,7 +168,7 @@ static enum verdict step_location(struct exchange *x)
         return fail(x, 301);
     if (result == ROUTE_INTERNAL_ONLY)
         return fail(x, 404);
-    x->log.log = core_of(x)->error_log;
+    x->log.log = error_log_of(x->settings);
     if (body_too_large(x) && !x->body.started) {
         log_about(&x->log, LOG_LEVEL_ERROR, 0,
                   "client intended to send too large body: %lld bytes",

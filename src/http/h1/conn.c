@@ -1,3 +1,4 @@
+#include "policy/error_log.h"
 #include "http/h1/conn.h"
 
 #include "base/arena.h"
@@ -15,11 +16,21 @@ static void on_ready(struct io *io, unsigned events);
 static void on_deadline(struct deadline *deadline);
 
 /* Listeners of a config that has gone keep the one that had them last. */
-const struct core_conf *h1_conn_core(const struct h1_conn *conn)
+static const struct http_server *fallback_of(const struct h1_conn *conn)
 {
     const struct http_listener *listener = conn->listener;
 
-    return server_core(listener->user->conf->listens[listener->index].fallback);
+    return listener->user->conf->listens[listener->index].fallback;
+}
+
+const struct core_conf *h1_conn_core(const struct h1_conn *conn)
+{
+    return server_core(fallback_of(conn));
+}
+
+const struct log *h1_conn_log(const struct h1_conn *conn)
+{
+    return error_log_of(fallback_of(conn)->settings);
 }
 
 /* Makes what was closed in this turn free: nobody on the stack looks at it any more. */
@@ -149,7 +160,7 @@ static void on_proxy_header(struct h1_conn *conn)
         return;
     }
     if (result != PROXY_PROTOCOL_OK) {
-        log_write(h1_conn_core(conn)->error_log, LOG_LEVEL_ERROR, 0,
+        log_write(h1_conn_log(conn), LOG_LEVEL_ERROR, 0,
                   "broken PROXY header from a client: the connection is closed");
         h1_conn_close(conn, false);
         return;

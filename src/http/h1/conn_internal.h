@@ -80,6 +80,7 @@ struct h1_stream {
 void h1_conn_close(struct h1_conn *conn, bool reset);
 void h1_conn_linger(struct h1_conn *conn);
 const struct core_conf *h1_conn_core(const struct h1_conn *conn); /* of the default server */
+const struct log *h1_conn_log(const struct h1_conn *conn);        /* the same */
 void h1_conn_next(struct h1_conn *conn); /* reads and answers requests until it has to wait */
 extern const struct codec h1_codec;
 

@@ -2,6 +2,7 @@
  * Runs in: worker, loop thread. */
 #include "base/arena.h"
 #include "event/socket.h"
+#include "policy/error_log.h"
 #include "http/conf.h"
 #include "http/h1/conn_internal.h"
 #include "http/h1/parse.h"
@@ -85,7 +86,7 @@ static bool begin_request(struct h1_conn *conn)
     x->proxy_protocol = conn->proxy;
     x->connection_id = conn->id;
     x->log.connection_id = conn->id;
-    x->log.log = h1_conn_core(conn)->error_log;
+    x->log.log = h1_conn_log(conn);
     x->connection_requests = conn->requests + 1;
     x->connection_start_ms = conn->start_ms;
     conn->stream = stream;
@@ -218,7 +219,7 @@ void h1_refuse(struct h1_conn *conn, int status)
     x->flags |= X_CLOSE_AFTER | X_LINGER;
     router_choose_server(x);
     x->settings = x->server->settings;
-    x->log.log = core_of(x)->error_log;
+    x->log.log = error_log_of(x->settings);
     exchange_refuse(x, status);
 }
 
