@@ -1,18 +1,21 @@
-/* Reading the request's body: all of it first (buffered, to a temp file if large), as a stream, or not at all.
- * client_max_body_size is enforced by the codec for all three (413). Runs in: worker, loop thread. */
+/* Reading the request's body: all of it first (buffered, to a temp file if large), as a stream, or
+ * not at all. client_max_body_size is enforced by the codec for all three (413). Runs in: worker,
+ * loop thread. */
 #pragma once
 
 #include "http/exchange.h"
 
-/* Reads it all, up to client_body_buffer_size in memory and the rest into a temp file, then calls `then(x)` (perhaps before
- * returning). On failure the exchange is answered (400, 408, 413, 500) or aborted and `then` is never called. */
+/* Reads it all, up to client_body_buffer_size in memory and the rest into a temp file, then calls
+ * `then(x)` (perhaps before returning). On failure the exchange is answered (400, 408, 413, 500) or
+ * aborted and `then` is never called. */
 void body_read_all(struct exchange *x, void (*then)(struct exchange *x));
 
-/* Streams: `on_data(x)` is called when chunks have come, and once with body.complete or body.failed. At most `memory_max` bytes are
- * kept waiting. */
+/* Streams: `on_data(x)` is called when chunks have come, and once with body.complete or
+ * body.failed. At most `memory_max` bytes are kept waiting. */
 void body_stream(struct exchange *x, size_t memory_max, void (*on_data)(struct exchange *x));
 
-/* Takes the first waiting chunk (the caller releases or forwards it), or NULL. Call body_more() when done taking. */
+/* Takes the first waiting chunk (the caller releases or forwards it), or NULL. Call body_more()
+ * when done taking. */
 struct chunk *body_take(struct exchange *x);
 
 /* Room was made: the codec may go on reading. */
@@ -33,9 +36,11 @@ static inline bool body_is_read(const struct exchange *x)
     return x->body.on_data != NULL || x->body.discarding;
 }
 
-/* After body_read_all(): the whole body as chunks to send: memory pieces and the temp file's range, in order; it stays with the exchange, so that
- * it can be sent again to another peer. `*count` chunks in an arena array. */
+/* After body_read_all(): the whole body as chunks to send: memory pieces and the temp file's range,
+ * in order; it stays with the exchange, so that it can be sent again to another peer. `*count`
+ * chunks in an arena array. */
 struct chunk *body_chunks(struct exchange *x, uint64_t *total_bytes);
 
-/* After body_read_all(): the body in one piece if it is all in memory ($request_body); false if in a file. */
+/* After body_read_all(): the body in one piece if it is all in memory ($request_body); false if in
+ * a file. */
 bool body_text(struct exchange *x, struct slice *text);

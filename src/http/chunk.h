@@ -1,4 +1,5 @@
-/* Pieces of bodies: bytes in memory, or a range of a file. Runs in: worker, the thread of the exchange's loop. */
+/* Pieces of bodies: bytes in memory, or a range of a file. Runs in: worker, the thread of the
+ * exchange's loop. */
 #pragma once
 
 #include "base/slice.h"
@@ -12,15 +13,17 @@ struct exchange;
 struct chunk {
     struct chunk *next;
     struct slice bytes; /* memory; empty for a file range */
-    struct buf *buf;    /* a reference that keeps `bytes` alive, dropped with the chunk; NULL: the bytes live in an arena or longer */
-    int fd;             /* >= 0: a file range, the fd is borrowed and outlives the exchange's response */
+    struct buf *buf;    /* a reference that keeps `bytes` alive, dropped with the chunk; NULL: the
+                           bytes live in an arena or longer */
+    int fd; /* >= 0: a file range, the fd is borrowed and outlives the exchange's response */
     off_t offset;
     uint64_t file_bytes;
     char inline_bytes[24]; /* room for framing, so that it needs no memory of its own */
 };
 
 /* A chunk from the exchange's free list or arena. NULL: no memory. */
-struct chunk *chunk_memory(struct exchange *x, struct slice bytes, struct buf *buf_or_null_takes_reference);
+struct chunk *chunk_memory(struct exchange *x, struct slice bytes,
+                           struct buf *buf_or_null_takes_reference);
 struct chunk *chunk_file(struct exchange *x, int fd, off_t offset, uint64_t bytes);
 
 /* Drops its buffer reference and keeps the struct for reuse. */

@@ -1,4 +1,5 @@
-/* Directives of the http core: limits, time-outs, files, error pages. Runs in: any process, at load time. */
+/* Directives of the http core: limits, time-outs, files, error pages. Runs in: any process, at load
+ * time. */
 #include "http/core_conf.h"
 
 #include "base/arena.h"
@@ -16,9 +17,10 @@ static const struct conf_word satisfy_words[] = {
     {"all", SATISFY_ALL}, {"any", SATISFY_ANY}, {NULL, 0}};
 static const struct conf_word tokens_words[] = {
     {"off", TOKENS_OFF}, {"on", TOKENS_ON}, {"build", TOKENS_BUILD}, {NULL, 0}};
-static const struct conf_word keepalive_disable_words[] = {
-    {"none", 0}, {"msie6", KEEPALIVE_DISABLE_MSIE6}, {"safari", KEEPALIVE_DISABLE_SAFARI},
-    {NULL, 0}};
+static const struct conf_word keepalive_disable_words[] = {{"none", 0},
+                                                           {"msie6", KEEPALIVE_DISABLE_MSIE6},
+                                                           {"safari", KEEPALIVE_DISABLE_SAFARI},
+                                                           {NULL, 0}};
 static const struct conf_word modified_words[] = {
     {"off", MODIFIED_OFF}, {"exact", MODIFIED_EXACT}, {"before", MODIFIED_BEFORE}, {NULL, 0}};
 static const struct conf_word body_file_words[] = {
@@ -27,8 +29,8 @@ static const struct conf_word body_file_words[] = {
 static struct template *compile(struct conf_call *call, size_t index, struct slice text)
 {
     const char *error = NULL;
-    struct template *made =
-        template_compile(call->loader->variables, call->loader->arena, text, &error);
+    struct template *made = template_compile(call->loader->variables, call->loader->arena, text,
+                                             &error);
 
     if (made == NULL)
         conf_error(call, index, "%s", error);
@@ -63,9 +65,9 @@ static bool set_alias(struct conf_call *call)
     struct core_conf *conf = call->conf;
 
     if (location->kind == LOCATION_NAMED)
-        return conf_error(call, 0, "the \"alias\" directive cannot be used inside a named location");
-    conf->alias_location =
-        location->kind == LOCATION_REGEX ? slice_make(NULL, 0) : location->name;
+        return conf_error(call, 0,
+                          "the \"alias\" directive cannot be used inside a named location");
+    conf->alias_location = location->kind == LOCATION_REGEX ? slice_make(NULL, 0) : location->name;
     return set_path(call, true);
 }
 
@@ -215,19 +217,23 @@ static bool check_large_buffers(struct conf_call *call)
 
     if (conf->large_client_header_buffers.bytes >= 256)
         return true;
-    return conf_error(call, 2, "the buffers of \"large_client_header_buffers\" must have at least "
-                               "256 bytes");
+    return conf_error(call, 2,
+                      "the buffers of \"large_client_header_buffers\" must have at least "
+                      "256 bytes");
 }
 
 static bool finish(struct loader *loader, struct scope *scope, void *data)
 {
     struct core_conf *conf = data;
-    uint64_t head = conf->client_header_buffer_size + (uint64_t)conf->large_client_header_buffers.count *
-                                                         conf->large_client_header_buffers.bytes;
+    uint64_t head = conf->client_header_buffer_size +
+                    (uint64_t)conf->large_client_header_buffers.count *
+                        conf->large_client_header_buffers.bytes;
 
-    (void)loader;
-    if (scope->context == CTX_LOCATION && scope->parent->context == CTX_LOCATION)
-        conf->internal = conf->internal && scope->given != NULL;
+    (void)scope;
+    if (conf->types == NULL && (conf->types = types_default(loader->arena)) == NULL) {
+        diag_add(loader->diag, DIAG_ERROR, NULL, "no memory for the configuration");
+        return false;
+    }
     conf->limits = (struct h1_limits){
         .line_bytes_max = (uint32_t)conf->large_client_header_buffers.bytes,
         .header_bytes_max = (uint32_t)conf->large_client_header_buffers.bytes,
@@ -305,14 +311,14 @@ static const struct directive directives[] = {
     {"lingering_close", HSL, ENUM(T, lingering_close), .def = "on", .words = lingering_words,
      .doc = "Read what a client still sends before its connection is closed, so that it sees the "
             "answer."},
-    {"lingering_time", HSL, MSEC(T, lingering_time), .def = "30s",
-     .doc = "How long in all."},
+    {"lingering_time", HSL, MSEC(T, lingering_time), .def = "30s", .doc = "How long in all."},
     {"lingering_timeout", HSL, MSEC(T, lingering_timeout), .def = "5s",
      .doc = "How long to wait for more each time."},
     {"client_max_body_size", HSL, BYTES(T, client_max_body_size), .def = "1m",
      .doc = "The largest request body; more is answered with 413. 0: any."},
     {"client_body_buffer_size", HSL, BYTES(T, client_body_buffer_size), .def = "16k", .min = 1,
-     .max = 1 << 30, .doc = "A body larger than this goes to a temporary file while it is buffered."},
+     .max = 1 << 30,
+     .doc = "A body larger than this goes to a temporary file while it is buffered."},
     {"client_body_timeout", HSL, MSEC(T, client_body_timeout), .def = "60s",
      .doc = "How long to wait for the next part of a request's body; then 408."},
     {"client_body_temp_path", HSL, CUSTOM, .def = "client_body_temp", .args_min = 1, .args_max = 4,
@@ -352,7 +358,8 @@ static const struct directive directives[] = {
     {"output_buffers", HSL, NOTHING, .args_min = 2, .args_max = 2, .quiet = true,
      .noop = "files are sent by the kernel", .doc = "Accepted: files are sent without buffers."},
     {"postpone_output", HSL, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
-     .noop = "what one turn makes is sent at once", .doc = "Accepted: output is gathered by turns."},
+     .noop = "what one turn makes is sent at once",
+     .doc = "Accepted: output is gathered by turns."},
     {"send_lowat", HSL, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
      .noop = "Linux ignores it", .doc = "Accepted: without effect on Linux."},
     {"msie_padding", HSL, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
@@ -385,8 +392,9 @@ static const struct directive directives[] = {
      .noop = "subrequests are not logged", .doc = "Accepted: subrequests are not logged."},
     {"error_page", HSLI, CUSTOM, .repeatable = true, .args_min = 2, .args_max = 255,
      .set = set_error_page,
-     .doc = "What is shown for these statuses: a path, a URL or a named location; \"=code\" changes "
-            "the status, \"=\" takes the page's own.",
+     .doc =
+         "What is shown for these statuses: a path, a URL or a named location; \"=code\" changes "
+         "the status, \"=\" takes the page's own.",
      .example = "error_page 500 502 503 504 /50x.html;"},
     {"recursive_error_pages", HSL, FLAG(T, recursive_error_pages), .def = "off",
      .doc = "An error while an error page is made may have its own error page."},

@@ -26,7 +26,7 @@ struct core_conf {
     bool underscores_in_headers;
     bool merge_slashes;
     /* connection */
-    uint64_t keepalive_timeout; /* ms; 0: off */
+    uint64_t keepalive_timeout;  /* ms; 0: off */
     uint64_t keepalive_header_s; /* second argument: Keep-Alive: timeout=N; 0: not sent */
     uint64_t keepalive_time;
     int keepalive_requests;
@@ -46,18 +46,19 @@ struct core_conf {
     int client_body_in_file_only;
     bool client_body_in_single_buffer;
     /* files and types */
-    struct template *root;  /* root or alias */
+    struct template *root; /* root or alias */
     bool is_alias;
-    struct slice alias_location; /* the location's name that alias replaces; empty for a regex location */
-    struct map *types;      /* extension -> struct slice*, lower case */
+    struct slice
+        alias_location; /* the location's name that alias replaces; empty for a regex location */
+    struct map *types;  /* extension -> struct slice*, lower case */
     struct slice default_type;
     bool sendfile;
     size_t sendfile_max_chunk;
     bool aio_threads;
-    size_t directio;        /* SIZE_MAX: off */
+    size_t directio; /* SIZE_MAX: off */
     bool etag;
     int if_modified_since;
-    int max_ranges;         /* INT_MAX: any */
+    int max_ranges; /* INT_MAX: any */
     bool log_not_found;
     /* answers */
     const struct error_page *error_pages; /* list, or NULL */

@@ -8,7 +8,8 @@
 
 #include <assert.h>
 
-/* After these the connection cannot go on: the request was not read to its end, or cannot be trusted. */
+/* After these the connection cannot go on: the request was not read to its end, or cannot be
+ * trusted. */
 static bool closes_connection(int status)
 {
     switch (status) {

@@ -4,8 +4,8 @@
 #include "config/snapshot.h"
 #include "event/address.h"
 #include "event/loop.h"
-#include "http/chunk.h"
 #include "http/body.h"
+#include "http/chunk.h"
 #include "http/conf.h"
 #include "http/core_conf.h"
 #include "http/features.h"
@@ -17,8 +17,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* An exchange lives in the first block of its arena: sized so that an ordinary proxied request needs
- * no second one. */
+/* An exchange lives in the first block of its arena: sized so that an ordinary proxied request
+ * needs no second one. */
 enum {
     EXCHANGE_ARENA_BYTES = 12288,
     EXCHANGES_KEPT_MAX = 256, /* per loop: what a burst left behind beyond that goes back */

@@ -12,7 +12,7 @@ struct snapshot;
 
 struct feature {
     struct conf_feature conf; /* first: what the loader needs */
-    enum step phase;          /* STEP_POST_READ .. STEP_CONTENT; 0 (STEP_SERVER): no phase handler */
+    enum step phase; /* STEP_POST_READ .. STEP_CONTENT; 0 (STEP_SERVER): no phase handler */
     enum phase_verdict (*run)(struct exchange *x);
     /* Head filter: the response is about to begin. False: no memory. */
     bool (*on_head)(struct exchange *x);
@@ -22,10 +22,12 @@ struct feature {
     size_t variable_count;
     /* Once per loaded http block, after all its blocks: whole-config checks and tables. */
     bool (*finish_http)(struct loader *loader, struct http_conf *conf);
-    unsigned index; /* position in the list = index of settings and slots; set by http/features.c at start */
+    unsigned index; /* position in the list = index of settings and slots; set by http/features.c at
+                       start */
 };
 
-/* A location's own content handler (proxy_pass, stub_status, return-like things): set by its directive in http_location.content. */
+/* A location's own content handler (proxy_pass, stub_status, return-like things): set by its
+ * directive in http_location.content. */
 struct content_handler {
     const char *name;
     void (*start)(struct exchange *x, void *data);

@@ -18,7 +18,8 @@
 
 struct feature *const http_feature_list[] = {FEATURES(FEATURE_ITEM) NULL};
 
-/* The same for the loader, and after them what stands in an http block without being a part of exchanges. */
+/* The same for the loader, and after them what stands in an http block without being a part of
+ * exchanges. */
 const struct conf_feature *const http_features[] = {FEATURES(CONF_ITEM) & upstream_feature, NULL};
 
 enum { FEATURES_MAX = COUNT(http_feature_list) };

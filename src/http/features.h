@@ -1,4 +1,5 @@
-/* The list of features, and the order in which phases and filters run. Runs in: any; built before main by features.c's tables. */
+/* The list of features, and the order in which phases and filters run. Runs in: any; built before
+ * main by features.c's tables. */
 #pragma once
 
 #include "http/feature.h"
@@ -8,7 +9,8 @@
 /* Length of http_feature_list: size of every array of settings. */
 extern size_t http_feature_count;
 
-/* Gives each feature its index and sorts them into phases; idempotent. Called by whoever loads a config or makes an exchange first. */
+/* Gives each feature its index and sorts them into phases; idempotent. Called by whoever loads a
+ * config or makes an exchange first. */
 void http_features_init(void);
 
 /* Features with a handler in a phase, in running order. */

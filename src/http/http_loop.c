@@ -1,5 +1,5 @@
-#include "policy/error_log.h"
 #include "http/http_loop.h"
+#include "policy/error_log.h"
 
 #include "base/arena.h"
 #include "config/snapshot.h"
@@ -109,9 +109,10 @@ static void on_acceptable(struct io *io, unsigned events)
 
         if (fd < 0) {
             if (errno != EAGAIN && errno != EINTR)
-                log_write(error_log_of(listener->user->conf->listens[listener->index].fallback->settings),
-                          LOG_LEVEL_CRIT, errno, "cannot accept a connection on %.*s",
-                          SLICE_ARG(listener->key));
+                log_write(
+                    error_log_of(listener->user->conf->listens[listener->index].fallback->settings),
+                    LOG_LEVEL_CRIT, errno, "cannot accept a connection on %.*s",
+                    SLICE_ARG(listener->key));
             return;
         }
         listener->http->counters.accepted++;
@@ -150,7 +151,8 @@ static struct http_listener *listener_new(struct http_loop *http, struct slice k
     return listener;
 }
 
-/* Points the listener at its place in the new snapshot; watches its socket if that is another one. */
+/* Points the listener at its place in the new snapshot; watches its socket if that is another one.
+ */
 static bool listener_use(struct http_listener *listener, struct snapshot_user *user, unsigned index,
                          int fd)
 {

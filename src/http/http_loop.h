@@ -1,4 +1,5 @@
-/* What one loop keeps for HTTP: snapshots in use, pools, listeners, connections. Runs in: worker, its loop's thread. */
+/* What one loop keeps for HTTP: snapshots in use, pools, listeners, connections. Runs in: worker,
+ * its loop's thread. */
 #pragma once
 
 #include "base/list.h"
@@ -12,23 +13,25 @@ struct h1_conn;
 struct http_conf;
 struct http_loop;
 
-/* One loop's use of one snapshot: a plain count of its exchanges, and one atomic reference for all of them. */
+/* One loop's use of one snapshot: a plain count of its exchanges, and one atomic reference for all
+ * of them. */
 struct snapshot_user {
     struct snapshot *snapshot; /* shared (ref) */
     const struct http_conf *conf;
     struct http_loop *http;
-    unsigned users; /* exchanges, and listeners that remember it; the loop's own use while it is current */
+    unsigned users; /* exchanges, and listeners that remember it; the loop's own use while it is
+                       current */
 };
 
 /* A listening socket in this loop. Stays while a connection accepted from it is open. */
 struct http_listener {
     struct list link;
-    struct io io;            /* fd borrowed from the worker; -1 once it stopped accepting */
+    struct io io; /* fd borrowed from the worker; -1 once it stopped accepting */
     struct http_loop *http;
-    struct slice key;        /* heap: the spec's text */
+    struct slice key;           /* heap: the spec's text */
     struct snapshot_user *user; /* the latest snapshot that has it */
-    unsigned index;          /* its place in user->conf->listens */
-    unsigned connections;    /* open ones accepted here */
+    unsigned index;             /* its place in user->conf->listens */
+    unsigned connections;       /* open ones accepted here */
 };
 
 struct http_counters { /* written by the loop's thread, read by any (relaxed) */
@@ -41,20 +44,21 @@ struct http_counters { /* written by the loop's thread, read by any (relaxed) */
 };
 
 struct http_loop {
-    struct loop *loop;            /* borrowed */
-    struct http_shared *shared;   /* borrowed */
+    struct loop *loop;             /* borrowed */
+    struct http_shared *shared;    /* borrowed */
     struct snapshot_user *current; /* NULL before the first http_loop_use() */
     struct list listeners;
-    struct list connections;      /* every client connection, any protocol: struct client_conn.link */
-    struct list idle;             /* those between two requests, oldest first: struct client_conn.idle_link */
+    struct list connections; /* every client connection, any protocol: struct client_conn.link */
+    struct list idle; /* those between two requests, oldest first: struct client_conn.idle_link */
     size_t connection_count;
     uint64_t next_connection_id;
     struct exchange *free_exchanges; /* kept with their arenas */
     unsigned free_exchange_count;
-    struct h1_conn *free_conns;   /* HTTP/1 connections to use again */
-    struct h1_conn *closed_conns; /* closed in this turn: nobody frees what may still be on the stack */
+    struct h1_conn *free_conns; /* HTTP/1 connections to use again */
+    struct h1_conn
+        *closed_conns; /* closed in this turn: nobody frees what may still be on the stack */
     struct task reap_conns;
-    void **slots;                 /* [feature index] per-loop state of features, heap */
+    void **slots; /* [feature index] per-loop state of features, heap */
     struct http_counters counters;
     bool draining;
     void (*on_empty)(void *data);
@@ -69,12 +73,15 @@ struct client_conn {
 };
 
 struct client_conn_ops {
-    void (*close_idle)(struct client_conn *conn); /* it is between two requests: end it politely. Frees it */
-    void (*drain)(struct client_conn *conn);      /* a graceful end begins: no further request. May free it */
-    void (*abort)(struct client_conn *conn);      /* at once. Frees it */
+    void (*close_idle)(
+        struct client_conn *conn); /* it is between two requests: end it politely. Frees it */
+    void (*drain)(
+        struct client_conn *conn); /* a graceful end begins: no further request. May free it */
+    void (*abort)(struct client_conn *conn); /* at once. Frees it */
 };
 
-/* Registers and forgets connections; false: no more are allowed (worker_connections) and none was idle. */
+/* Registers and forgets connections; false: no more are allowed (worker_connections) and none was
+ * idle. */
 bool http_loop_add(struct http_loop *http, struct client_conn *conn);
 void http_loop_remove(struct http_loop *http, struct client_conn *conn);
 void http_loop_set_idle(struct http_loop *http, struct client_conn *conn, bool idle);
@@ -83,5 +90,6 @@ struct snapshot_user *snapshot_user_ref(struct snapshot_user *user);
 void snapshot_user_unref(struct snapshot_user *user);
 void http_listener_unref(struct http_listener *listener);
 
-/* Per-loop memory of a feature, zeroed at first use, kept until the loop ends (over reloads). NULL: no memory. */
+/* Per-loop memory of a feature, zeroed at first use, kept until the loop ends (over reloads). NULL:
+ * no memory. */
 void *http_loop_slot(struct http_loop *http, const struct feature *feature, size_t bytes);

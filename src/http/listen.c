@@ -61,7 +61,8 @@ static bool read_address(struct conf_call *call, struct address *address)
     }
     if (slice_starts(text, slice_of("unix:")) || !address_split_host_port(text, &host, &port) ||
         host.len == 0 || (text.data[0] >= '0' && text.data[0] <= '9'))
-        return conf_error(call, 1, "invalid address or port in \"%.*s\" of the \"listen\" directive",
+        return conf_error(call, 1,
+                          "invalid address or port in \"%.*s\" of the \"listen\" directive",
                           SLICE_ARG(text));
     return resolve(call, host, port == 0 ? 80 : port, address);
 }
@@ -293,8 +294,7 @@ static bool attach(struct conf_call *call, struct server_draft *server, struct l
 
 bool conf_set_listen(struct conf_call *call)
 {
-    struct listen_words words = {
-        .options = {.backlog = -1, .fastopen = -1, .ipv6only = true}};
+    struct listen_words words = {.options = {.backlog = -1, .fastopen = -1, .ipv6only = true}};
     struct address address;
 
     if (!read_address(call, &address) || !read_words(call, &words))

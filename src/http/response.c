@@ -26,8 +26,8 @@ bool response_begin(struct exchange *x)
     assert(!response->begun);
     if ((x->flags & X_STATUS_FIXED) != 0)
         response->status = x->error_status;
-    response->no_body =
-        x->request.method == METHOD_HEAD || status_has_no_body((unsigned)response->status);
+    response->no_body = x->request.method == METHOD_HEAD ||
+                        status_has_no_body((unsigned)response->status);
     response->chunked_allowed = core_of(x)->chunked_transfer_encoding;
     response->begun = true;
     if (x->step < STEP_RESPOND)

@@ -14,11 +14,12 @@
 
 struct chunk;
 
-/* Runs the head filters in the order of the feature list and hands the head to the codec. False: a filter failed the exchange
- * (memory); it has been aborted or answered: touch nothing. */
+/* Runs the head filters in the order of the feature list and hands the head to the codec. False: a
+ * filter failed the exchange (memory); it has been aborted or answered: touch nothing. */
 bool response_begin(struct exchange *x) __attribute__((warn_unused_result));
 
-/* Queues one chunk through the body filters. Ownership of the chunk goes over. False: no memory, caller aborts. */
+/* Queues one chunk through the body filters. Ownership of the chunk goes over. False: no memory,
+ * caller aborts. */
 bool response_write(struct exchange *x, struct chunk *chunk) __attribute__((warn_unused_result));
 
 /* No more chunks follow; filters give their rest. */
@@ -27,7 +28,8 @@ bool response_end(struct exchange *x) __attribute__((warn_unused_result));
 /* Sends what is queued. The exchange may be gone afterwards: must be the last statement. */
 void response_flush(struct exchange *x);
 
-/* How many bytes a producer should still queue before it waits (0: wait with response_wait_room()). `limit`: its own bound. */
+/* How many bytes a producer should still queue before it waits (0: wait with response_wait_room()).
+ * `limit`: its own bound. */
 size_t response_room(const struct exchange *x, size_t limit);
 /* Calls on_room once when the queue has drained below half the mark. */
 void response_wait_room(struct exchange *x, void (*on_room)(struct exchange *x));
@@ -50,10 +52,12 @@ bool response_has_body(const struct exchange *x);
 /* The type for a file name by the `types` of the location in force, or default_type. */
 struct slice response_type_for(struct exchange *x, struct slice file_name);
 
-/* A filter of body bytes (gzip, ranges, sub_filter): put in front in its feature's on_head with response_add_filter(). */
+/* A filter of body bytes (gzip, ranges, sub_filter): put in front in its feature's on_head with
+ * response_add_filter(). */
 struct body_filter {
     struct body_filter *next; /* the following filter; NULL: the queue to the codec */
-    /* Takes the chunk over; passes what comes of it to body_filter_pass(filter, ...). chunk NULL: the end. False: no memory or failure. */
+    /* Takes the chunk over; passes what comes of it to body_filter_pass(filter, ...). chunk NULL:
+     * the end. False: no memory or failure. */
     bool (*push)(struct body_filter *filter, struct exchange *x, struct chunk *chunk);
 };
 

@@ -17,7 +17,8 @@ struct name_regex {
     const struct http_server *server;
 };
 
-/* Exact names, "*.a.b" by their suffix ".a.b", "a.b.*" by their prefix "a.b.", then regexes in order. */
+/* Exact names, "*.a.b" by their suffix ".a.b", "a.b.*" by their prefix "a.b.", then regexes in
+ * order. */
 struct server_table {
     struct arena *arena;
     struct map exact;
@@ -129,7 +130,8 @@ const struct http_server *server_table_find(const struct http_listen *listen, st
     return server != NULL ? server : listen->fallback;
 }
 
-/* "*:80" also takes what was meant for "10.0.0.1:80" when only the wildcard has a socket: the address connected to decides. */
+/* "*:80" also takes what was meant for "10.0.0.1:80" when only the wildcard has a socket: the
+ * address connected to decides. */
 static const struct http_listen *listen_for(struct exchange *x, const struct http_listen *listen)
 {
     if (listen->narrower_count == 0)
@@ -154,7 +156,8 @@ struct location_tree {
     struct http_location **exacts; /* sorted by name once frozen */
     size_t exact_count;
     struct http_location **prefixes; /* sorted by name once frozen */
-    size_t *parents; /* [prefix_count]: position of the longest other prefix of this one, or SIZE_MAX */
+    size_t *
+        parents; /* [prefix_count]: position of the longest other prefix of this one, or SIZE_MAX */
     size_t prefix_count;
     struct http_location **regexes; /* in order of declaration */
     size_t regex_count;
@@ -290,8 +293,8 @@ static const struct http_location *find_exact(const struct location_tree *tree, 
     return n > 0 && slice_eq(tree->exacts[n - 1]->name, uri) ? tree->exacts[n - 1] : NULL;
 }
 
-/* The greatest name not above `uri` shares with it every prefix of `uri` in the table, so the longest one is that name or
- * one of its prefixes. */
+/* The greatest name not above `uri` shares with it every prefix of `uri` in the table, so the
+ * longest one is that name or one of its prefixes. */
 static const struct http_location *find_prefix(const struct location_tree *tree, struct slice uri,
                                                bool *add_slash)
 {
@@ -336,15 +339,16 @@ static const struct http_location *within(const struct http_location *location, 
     return inner != NULL ? inner : location;
 }
 
-/* Are the regexes of the level of `prefix` not asked any more? (A ^~ inside another location silences only those beside it.) */
+/* Are the regexes of the level of `prefix` not asked any more? (A ^~ inside another location
+ * silences only those beside it.) */
 static bool is_settled(const struct http_location *prefix, const struct http_location *found)
 {
-    return found != NULL &&
-           (prefix->kind == LOCATION_PREFIX_FINAL || found->kind == LOCATION_EXACT ||
-            found->kind == LOCATION_REGEX);
+    return found != NULL && (prefix->kind == LOCATION_PREFIX_FINAL ||
+                             found->kind == LOCATION_EXACT || found->kind == LOCATION_REGEX);
 }
 
-/* nginx's order: exact; the longest prefix, and what is inside it; unless that says ^~, the first regex that matches. */
+/* nginx's order: exact; the longest prefix, and what is inside it; unless that says ^~, the first
+ * regex that matches. */
 const struct http_location *location_tree_find(const struct location_tree *tree, struct slice uri,
                                                struct subject *subject, bool *add_slash)
 {

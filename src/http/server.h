@@ -16,11 +16,13 @@ struct snapshot;
 /* Every http feature in running order, for the loader: the list ends with NULL. */
 extern const struct conf_feature *const http_features[];
 
-/* One socket a snapshot wants to listen on: distinct addresses, options merged from all `listen` of it. */
+/* One socket a snapshot wants to listen on: distinct addresses, options merged from all `listen` of
+ * it. */
 struct listen_spec {
     struct listen_options options;
-    struct slice text;  /* as canonical text, "0.0.0.0:80" or "unix:/path": the key sockets are matched by between snapshots */
-    struct slice file;  /* where it was first declared */
+    struct slice text; /* as canonical text, "0.0.0.0:80" or "unix:/path": the key sockets are
+                          matched by between snapshots */
+    struct slice file; /* where it was first declared */
     unsigned line;
 };
 
@@ -29,7 +31,7 @@ const struct listen_spec *http_listen_specs(const struct snapshot *snapshot, siz
 
 /* What all loops of a worker share. */
 struct http_shared {
-    struct offload *offload; /* threads for blocking file work */
+    struct offload *offload;  /* threads for blocking file work */
     struct http_loop **loops; /* [loop_count] */
     unsigned loop_count;
     unsigned worker_connections; /* per loop */
@@ -39,12 +41,14 @@ struct http_shared {
 struct http_loop *http_loop_new(struct loop *loop, struct http_shared *shared);
 void http_loop_free(struct http_loop *http);
 
-/* Uses `snapshot` for all requests that begin from now on, takes a reference; the one used before is let go when its last
- * exchange on this loop ends. `fds[i]` is the socket of spec i (borrowed: the worker keeps them open); listeners whose spec is gone
- * stop accepting, connections accepted from them stay. */
+/* Uses `snapshot` for all requests that begin from now on, takes a reference; the one used before
+ * is let go when its last exchange on this loop ends. `fds[i]` is the socket of spec i (borrowed:
+ * the worker keeps them open); listeners whose spec is gone stop accepting, connections accepted
+ * from them stay. */
 bool http_loop_use(struct http_loop *http, struct snapshot *snapshot, const int *fds);
 
-/* Graceful end: accept no more, close idle connections, let running exchanges finish and answer `Connection: close`. */
+/* Graceful end: accept no more, close idle connections, let running exchanges finish and answer
+ * `Connection: close`. */
 void http_loop_drain(struct http_loop *http);
 
 /* Connections open now (idle ones included): a draining loop may end at 0. */

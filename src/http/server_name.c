@@ -79,8 +79,8 @@ static bool read_name(struct conf_call *call, size_t index, struct server_name *
 static bool make_room(struct conf_call *call, struct server_draft *server, size_t more)
 {
     struct http_server *made = &server->server;
-    struct server_name *names =
-        arena_zalloc(call->loader->arena, (made->name_count + more) * sizeof *names);
+    struct server_name *names = arena_zalloc(call->loader->arena,
+                                             (made->name_count + more) * sizeof *names);
 
     if (names == NULL)
         return conf_error(call, 0, "no memory for the configuration");

@@ -1,5 +1,5 @@
-#include "policy/error_log.h"
 #include "http/steps.h"
+#include "policy/error_log.h"
 
 #include "http/body.h"
 #include "http/conf.h"
@@ -51,8 +51,8 @@ const char *step_doing(enum step step)
     return steps[step].doing;
 }
 
-/* The only caller of steps. A step names the next one in x->step and returns GO_ON; or it has arranged that
- * exchange_resume() will be called, and returns WAIT; or the exchange is gone. */
+/* The only caller of steps. A step names the next one in x->step and returns GO_ON; or it has
+ * arranged that exchange_resume() will be called, and returns WAIT; or the exchange is gone. */
 void exchange_run(struct exchange *x)
 {
     bool freed = false;
@@ -149,8 +149,7 @@ static bool body_too_large(const struct exchange *x)
 {
     size_t max = core_of(x)->client_max_body_size;
 
-    return max != 0 && x->request.content_length > 0 &&
-           (uint64_t)x->request.content_length > max;
+    return max != 0 && x->request.content_length > 0 && (uint64_t)x->request.content_length > max;
 }
 
 static enum verdict fail(struct exchange *x, int status)
@@ -170,8 +169,7 @@ static enum verdict step_location(struct exchange *x)
         return fail(x, 404);
     x->log.log = error_log_of(x->settings);
     if (body_too_large(x) && !x->body.started) {
-        log_about(&x->log, LOG_LEVEL_ERROR, 0,
-                  "client intended to send too large body: %lld bytes",
+        log_about(&x->log, LOG_LEVEL_ERROR, 0, "client intended to send too large body: %lld bytes",
                   (long long)x->request.content_length);
         x->flags |= X_CLOSE_AFTER | X_LINGER;
         return fail(x, 413);
@@ -277,7 +275,8 @@ void exchange_refuse(struct exchange *x, int status)
         exchange_run(x);
 }
 
-/* The response is being made and sent by others: who resumes here only wants what it began to be carried on. */
+/* The response is being made and sent by others: who resumes here only wants what it began to be
+ * carried on. */
 static enum verdict step_respond(struct exchange *x)
 {
     (void)x;

@@ -1,9 +1,11 @@
-/* The steps of an exchange, and the only driver that runs them (internal order of http/). Runs in: worker, loop thread. */
+/* The steps of an exchange, and the only driver that runs them (internal order of http/). Runs in:
+ * worker, loop thread. */
 #pragma once
 
 #include "http/exchange.h"
 
-/* Runs steps until one waits or the exchange is gone. Only through exchange_start() and exchange_resume(). */
+/* Runs steps until one waits or the exchange is gone. Only through exchange_start() and
+ * exchange_resume(). */
 void exchange_run(struct exchange *x);
 
 /* Ends "while ..." in log lines. */

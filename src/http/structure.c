@@ -314,10 +314,11 @@ static const struct directive directives[] = {
      .example = "server { listen 80; server_name example.com; root /srv/www; }"},
     {"location", CTX_SERVER | CTX_LOCATION, CUSTOM, .block = true, .nests = true,
      .repeatable = true, .args_min = 1, .args_max = 2, .set = set_location,
-     .doc = "Settings for a part of a server's paths. \"= /x\" is exactly that path; \"/x\" is what "
-            "begins with it, the longest wins; \"^~ /x\" the same and no regular expression is "
-            "tried; \"~ re\" and \"~* re\" (either case) are tried in the order of the file; "
-            "\"@name\" is for error_page and try_files.",
+     .doc =
+         "Settings for a part of a server's paths. \"= /x\" is exactly that path; \"/x\" is what "
+         "begins with it, the longest wins; \"^~ /x\" the same and no regular expression is "
+         "tried; \"~ re\" and \"~* re\" (either case) are tried in the order of the file; "
+         "\"@name\" is for error_page and try_files.",
      .example = "location /api/ { proxy_pass http://app; }"},
     {"listen", CTX_SERVER, CUSTOM, .repeatable = true, .args_min = 1, .args_max = 255,
      .set = conf_set_listen,

@@ -1,4 +1,5 @@
-/* What structure.c (blocks), listen.c (addresses) and server_name.c (names) share while an http block is loaded. */
+/* What structure.c (blocks), listen.c (addresses) and server_name.c (names) share while an http
+ * block is loaded. */
 #pragma once
 
 #include "http/conf.h"
@@ -20,12 +21,12 @@ struct server_draft {
     size_t name_room;
 };
 
-struct listen_entry { /* an address while the block is loaded */
+struct listen_entry {          /* an address while the block is loaded */
     struct http_listen listen; /* first */
     struct listen_entry *next;
     bool options_given; /* by the listen that has them; a second one is an error */
     bool has_default;
-    bool bind;          /* wants a socket of its own beside a wildcard */
+    bool bind; /* wants a socket of its own beside a wildcard */
     struct server_table *table;
     size_t server_count;
 };

@@ -1,5 +1,6 @@
-/* Temporary files for bodies that do not fit into memory. Without a name (O_TMPFILE) where the file system allows it, so that
- * nothing is left behind even after a crash. Runs in: worker, loop thread. */
+/* Temporary files for bodies that do not fit into memory. Without a name (O_TMPFILE) where the file
+ * system allows it, so that nothing is left behind even after a crash. Runs in: worker, loop
+ * thread. */
 #pragma once
 
 #include "base/slice.h"

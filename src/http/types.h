@@ -1,4 +1,5 @@
-/* `types`: which media type a file has by the extension of its name. Runs in: any process, at load time. */
+/* `types`: which media type a file has by the extension of its name. Runs in: any process, at load
+ * time. */
 #pragma once
 
 #include "config/directive.h"

@@ -1,5 +1,5 @@
-#include "policy/error_log.h"
 #include "http/h1/conn.h"
+#include "policy/error_log.h"
 
 #include "base/arena.h"
 #include "event/socket.h"
@@ -102,8 +102,8 @@ void h1_conn_close(struct h1_conn *conn, bool reset)
     loop_defer(http->loop, &http->reap_conns);
 }
 
-/* Closing at once while unread bytes wait in the socket would make the kernel send RST, and the client might never see the
- * answer: shut down our side, read what comes, then close. */
+/* Closing at once while unread bytes wait in the socket would make the kernel send RST, and the
+ * client might never see the answer: shut down our side, read what comes, then close. */
 void h1_conn_linger(struct h1_conn *conn)
 {
     const struct core_conf *core = h1_conn_core(conn);

@@ -1,4 +1,5 @@
-/* What the files of the HTTP/1 server side share: conn.c (life and states), read.c (heads and bodies in), send.c (out). */
+/* What the files of the HTTP/1 server side share: conn.c (life and states), read.c (heads and
+ * bodies in), send.c (out). */
 #pragma once
 
 #include "base/buf.h"
@@ -32,20 +33,20 @@ struct h1_stream;
 struct h1_conn {
     struct client_conn client; /* first */
     struct io io;
-    struct deadline deadline;  /* whatever is waited for in this state */
-    struct http_loop *http;    /* borrowed */
+    struct deadline deadline;       /* whatever is waited for in this state */
+    struct http_loop *http;         /* borrowed */
     struct http_listener *listener; /* counted in its `connections` */
-    struct buf *in;            /* owned: bytes received and not used; NULL: none */
-    struct h1_stream *stream;  /* arena of the exchange; NULL between requests */
-    struct h1_conn *next_free; /* pool, and the list of those closed in this turn */
-    struct proxy_protocol *proxy; /* heap; NULL without a PROXY header */
+    struct buf *in;                 /* owned: bytes received and not used; NULL: none */
+    struct h1_stream *stream;       /* arena of the exchange; NULL between requests */
+    struct h1_conn *next_free;      /* pool, and the list of those closed in this turn */
+    struct proxy_protocol *proxy;   /* heap; NULL without a PROXY header */
     uint64_t id;
-    uint64_t start_ms;         /* monotonic */
+    uint64_t start_ms; /* monotonic */
     uint32_t requests;
-    uint32_t epoch;            /* counts exchanges that have ended: who called out compares it */
-    uint32_t linger_until_s;   /* since start_ms: lingering_time's end */
-    uint8_t state;             /* enum h1_state */
-    bool parsing;              /* the loop over pipelined requests is on the stack */
+    uint32_t epoch;          /* counts exchanges that have ended: who called out compares it */
+    uint32_t linger_until_s; /* since start_ms: lingering_time's end */
+    uint8_t state;           /* enum h1_state */
+    bool parsing;            /* the loop over pipelined requests is on the stack */
     struct address peer;
 };
 
@@ -53,24 +54,24 @@ struct h1_conn {
 struct h1_stream {
     struct h1_conn *conn;
     struct exchange *x;
-    struct buf *head_buf;    /* reference: the request's slices point into it */
-    struct chunk *wire;      /* framed, in the order of sending; the head first */
+    struct buf *head_buf; /* reference: the request's slices point into it */
+    struct chunk *wire;   /* framed, in the order of sending; the head first */
     struct chunk **wire_last;
-    struct chunked chunked;  /* of the request's body */
+    struct chunked chunked; /* of the request's body */
     struct header_list trailers;
-    uint64_t body_left;      /* of a body with a length */
-    uint64_t wire_bytes;     /* queued and not sent */
-    uint64_t taken_bytes;    /* of response.queued_bytes, those that are in `wire` */
-    size_t head_bytes;       /* of the final head; 0: it was not made */
-    uint64_t rate_start_ms;  /* limit_rate: when the first byte went out */
-    struct deadline rate;    /* waits for the next portion of limit_rate */
+    uint64_t body_left;     /* of a body with a length */
+    uint64_t wire_bytes;    /* queued and not sent */
+    uint64_t taken_bytes;   /* of response.queued_bytes, those that are in `wire` */
+    size_t head_bytes;      /* of the final head; 0: it was not made */
+    uint64_t rate_start_ms; /* limit_rate: when the first byte went out */
+    struct deadline rate;   /* waits for the next portion of limit_rate */
     bool keep_alive;
     bool chunked_out;
-    bool last_queued;        /* the end of the body stands in `wire` */
-    bool pumping;            /* read.c's loop is on the stack */
+    bool last_queued; /* the end of the body stands in `wire` */
+    bool pumping;     /* read.c's loop is on the stack */
     bool pump_again;
     bool continue_sent;
-    bool sending;            /* send.c's flush is on the stack */
+    bool sending; /* send.c's flush is on the stack */
     bool flush_again;
     struct tunnel_end tunnel;
     struct h1_request request; /* last: its header list is large */
@@ -89,8 +90,9 @@ enum h1_read { H1_READ_STARTED, H1_READ_WAIT, H1_READ_CLOSED };
 enum h1_read h1_read_request(struct h1_conn *conn);
 void h1_read_body(struct exchange *x);
 void h1_on_body_deadline(struct h1_conn *conn);
-void h1_refuse(struct h1_conn *conn, int status); /* answers an unfinished request and closes afterwards */
-bool h1_discard_body(struct exchange *x);         /* true: nothing of it is left to come */
+void h1_refuse(struct h1_conn *conn,
+               int status);               /* answers an unfinished request and closes afterwards */
+bool h1_discard_body(struct exchange *x); /* true: nothing of it is left to come */
 /* Bytes into conn->in (made if needed). */
 struct io_result h1_fill(struct h1_conn *conn, size_t capacity);
 void h1_drop_input(struct h1_conn *conn);

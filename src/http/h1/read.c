@@ -2,7 +2,6 @@
  * Runs in: worker, loop thread. */
 #include "base/arena.h"
 #include "event/socket.h"
-#include "policy/error_log.h"
 #include "http/conf.h"
 #include "http/h1/conn_internal.h"
 #include "http/h1/parse.h"
@@ -10,10 +9,13 @@
 #include "http/router.h"
 #include "http/steps.h"
 #include "http/uri.h"
+#include "policy/error_log.h"
 
 #include <assert.h>
 
-enum { DISCARD_CHUNK_BYTES_MAX = 1 << 20 }; /* of an unwanted body are read at once; the rest is lingered away */
+enum {
+    DISCARD_CHUNK_BYTES_MAX = 1 << 20
+}; /* of an unwanted body are read at once; the rest is lingered away */
 
 /* A buffer with room: the one there is, or a larger one that takes over its bytes. */
 static bool ensure_room(struct h1_conn *conn, size_t capacity)
@@ -29,7 +31,7 @@ static bool ensure_room(struct h1_conn *conn, size_t capacity)
         return true;
     size_t used = buf_used(in);
     struct buf *larger = buf_get_sized(pool, used + BUF_BYTES / 2 > capacity ? used + BUF_BYTES / 2
-                                                                           : capacity);
+                                                                             : capacity);
 
     if (larger == NULL)
         return false;
@@ -40,7 +42,8 @@ static bool ensure_room(struct h1_conn *conn, size_t capacity)
     return true;
 }
 
-/* Whether the kernel may have more: a short read has emptied it, unless the end of the stream is still to be read. */
+/* Whether the kernel may have more: a short read has emptied it, unless the end of the stream is
+ * still to be read. */
 static void note_read(struct io *io, struct io_result got, size_t asked)
 {
     bool more = got.kind == IO_DONE && (got.bytes == asked || (io->ready & IO_HANGUP) != 0);
@@ -96,7 +99,8 @@ static bool begin_request(struct h1_conn *conn)
     return true;
 }
 
-/* The fields nobody may see: names that are invalid, or have underscores where these are off. False: refuse the request. */
+/* The fields nobody may see: names that are invalid, or have underscores where these are off.
+ * False: refuse the request. */
 static bool apply_name_policy(struct exchange *x, struct header_list *headers,
                               const struct core_conf *core)
 {
@@ -162,8 +166,8 @@ static bool take_uri(struct exchange *x, const struct h1_request *parsed, bool m
     if (target.len > 0 && target.data[0] == '?')
         target = arena_printf(x->subject.arena, "/%.*s", SLICE_ARG(target));
     char *scratch = arena_bytes(x->subject.arena, target.len + 1);
-    enum uri_result result =
-        scratch == NULL ? URI_BAD_BYTE : parse_uri(target, merge_slashes, scratch, &uri);
+    enum uri_result result = scratch == NULL ? URI_BAD_BYTE
+                                             : parse_uri(target, merge_slashes, scratch, &uri);
 
     if (result != URI_OK) {
         log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent invalid URI: %s",
@@ -211,8 +215,8 @@ void h1_refuse(struct h1_conn *conn, int status)
     if (x->request.headers == NULL)
         take_line(x, &stream->request);
     if (x->request.line.len == 0 && conn->in != NULL)
-        x->request.line =
-            h1_first_line(slice_make(conn->in->data + conn->in->start, buf_used(conn->in)));
+        x->request.line = h1_first_line(
+            slice_make(conn->in->data + conn->in->start, buf_used(conn->in)));
     if (stream->head_buf == NULL && conn->in != NULL)
         stream->head_buf = buf_ref(conn->in);
     x->body.complete = true; /* whatever follows is not a body of this request */
@@ -241,7 +245,7 @@ static void start_exchange(struct h1_conn *conn)
     take_line(x, parsed);
     const struct core_conf *core = core_for_host(x);
 
-    if (parsed->has_invalid_names && !apply_name_policy(x, &parsed->headers, core)) {
+    if (parsed->has_odd_names && !apply_name_policy(x, &parsed->headers, core)) {
         log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent a header line with an invalid name");
         h1_refuse(conn, 400);
         return;
@@ -287,7 +291,8 @@ static enum h1_read refuse_head(struct h1_conn *conn)
     return H1_READ_STARTED;
 }
 
-/* Parses what is there; reads once when that is not enough. H1_READ_STARTED: an exchange began (it may be over already). */
+/* Parses what is there; reads once when that is not enough. H1_READ_STARTED: an exchange began (it
+ * may be over already). */
 enum h1_read h1_read_request(struct h1_conn *conn)
 {
     const struct core_conf *core = h1_conn_core(conn);
@@ -297,8 +302,8 @@ enum h1_read h1_read_request(struct h1_conn *conn)
             if (conn->stream == NULL && !begin_request(conn))
                 return no_more_head(conn, (struct io_result){.kind = IO_FAILED});
             struct slice in = slice_make(conn->in->data + conn->in->start, buf_used(conn->in));
-            enum parse_result result =
-                parse_request_head(in, &core->limits, &conn->stream->request);
+            enum parse_result result = parse_request_head(in, &core->limits,
+                                                          &conn->stream->request);
 
             if (result == PARSE_ERROR)
                 return refuse_head(conn);
@@ -331,8 +336,8 @@ static bool over_limit(struct exchange *x)
 
     if (max == 0 || x->body.received_bytes <= max || x->body.discarding)
         return false;
-    log_about(&x->log, LOG_LEVEL_ERROR, 0, "client intended to send too large chunked body: over %zu bytes",
-              max);
+    log_about(&x->log, LOG_LEVEL_ERROR, 0,
+              "client intended to send too large chunked body: over %zu bytes", max);
     fail_body(x, 413);
     return true;
 }

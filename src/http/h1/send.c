@@ -14,9 +14,11 @@
 
 enum {
     IOV_PARTS_MAX = 64,
-    HEAD_FIXED_BYTES = 512,       /* status line and the fields we add ourselves, without values of the response */
-    ROOM_BYTES = 32 * 1024,       /* a producer that waits is called when less than this is left to send */
-    RATE_SLICE_MS = 100,          /* limit_rate hands out this often */
+    HEAD_FIXED_BYTES =
+        512, /* status line and the fields we add ourselves, without values of the response */
+    ROOM_BYTES = 32 *
+                 1024,   /* a producer that waits is called when less than this is left to send */
+    RATE_SLICE_MS = 100, /* limit_rate hands out this often */
 };
 
 static const struct slice server_full = SLICE("pelayan/" PELAYAN_VERSION);
@@ -50,8 +52,8 @@ static void decide_framing(struct exchange *x)
 {
     struct h1_stream *stream = x->stream;
 
-    stream->chunked_out =
-        body_needs_framing(x) && x->request.version >= 11 && x->response.chunked_allowed;
+    stream->chunked_out = body_needs_framing(x) && x->request.version >= 11 &&
+                          x->response.chunked_allowed;
     stream->keep_alive = decide_keep_alive(x);
     if (body_needs_framing(x) && !stream->chunked_out)
         stream->keep_alive = false;
@@ -157,7 +159,8 @@ static void queue_wire(struct h1_stream *stream, struct chunk *chunk)
     stream->wire_bytes += chunk_size(chunk);
 }
 
-/* Without memory for its head an answer cannot be given: the flush that follows closes the connection. */
+/* Without memory for its head an answer cannot be given: the flush that follows closes the
+ * connection. */
 void h1_send_head(struct exchange *x)
 {
     struct h1_stream *stream = x->stream;
@@ -177,8 +180,7 @@ void h1_send_head(struct exchange *x)
     write_connection(&w, x);
     write_headers(&w, &response->headers);
     write_end(&w);
-    struct chunk *chunk =
-        w.overflow ? NULL : chunk_memory(x, slice_make(w.data, w.len), NULL);
+    struct chunk *chunk = w.overflow ? NULL : chunk_memory(x, slice_make(w.data, w.len), NULL);
 
     if (chunk != NULL)
         queue_wire(stream, chunk);
@@ -297,8 +299,7 @@ static struct io_result send_file(struct exchange *x, struct chunk *chunk, size_
 
     if (once != 0 && n > once)
         n = once;
-    struct io_result sent =
-        socket_sendfile(stream->conn->io.fd, chunk->fd, &chunk->offset, n);
+    struct io_result sent = socket_sendfile(stream->conn->io.fd, chunk->fd, &chunk->offset, n);
 
     if (sent.kind == IO_END) { /* the file became shorter than what the head promised */
         log_about(&x->log, LOG_LEVEL_ALERT, 0, "a file became shorter while it was being sent");
@@ -371,8 +372,9 @@ static void count_body_bytes(struct exchange *x)
     response->queued_bytes = stream->wire_bytes;
     response->queued_memory = (size_t)stream->wire_bytes;
     stream->taken_bytes = stream->wire_bytes;
-    response->body_bytes_sent =
-        response->bytes_sent > stream->head_bytes ? response->bytes_sent - stream->head_bytes : 0;
+    response->body_bytes_sent = response->bytes_sent > stream->head_bytes
+                                    ? response->bytes_sent - stream->head_bytes
+                                    : 0;
 }
 
 /* May end the exchange: nothing may follow. */
@@ -442,8 +444,9 @@ bool h1_send_interim(struct exchange *x, int status, const struct header_list *h
     if (w.overflow)
         return false;
     struct iovec part = {.iov_base = w.data, .iov_len = w.len};
-    struct io_result sent = stream->wire != NULL ? (struct io_result){.kind = IO_AGAIN}
-                                                 : socket_send(stream->conn->io.fd, &part, 1, false);
+    struct io_result sent = stream->wire != NULL
+                                ? (struct io_result){.kind = IO_AGAIN}
+                                : socket_send(stream->conn->io.fd, &part, 1, false);
     size_t done = sent.kind == IO_DONE ? sent.bytes : 0;
 
     if (done < w.len) /* the rest goes out in front of the answer */
