@@ -170,7 +170,7 @@ static void log_change(struct server_name *name, const char *error)
                                   : "trying again in the background");
     else if (error == NULL && name->failing)
         log_write(&log_process, LOG_LEVEL_NOTICE, 0,
-                  "%.*s of upstream \"%.*s\" is resolved again: %zu address%s", SLICE_ARG(host),
+                  "%.*s of upstream \"%.*s\" is resolved: %zu address%s", SLICE_ARG(host),
                   SLICE_ARG(upstream), name->count, name->count == 1 ? "" : "es");
     name->failing = error != NULL;
 }
