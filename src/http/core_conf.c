@@ -37,40 +37,6 @@ static struct template *compile(struct conf_call *call, size_t index, struct sli
     return made;
 }
 
-/* ---- root, alias */
-
-static bool set_path(struct conf_call *call, bool is_alias)
-{
-    struct core_conf *conf = call->conf;
-    struct slice path = conf_arg(call, 1);
-    bool absolute = path.len > 0 && (path.data[0] == '/' || path.data[0] == '$');
-
-    if (!absolute)
-        path = loader_path(call->loader, path);
-    if (path.len > 1 && !is_alias && path.data[path.len - 1] == '/')
-        path.len--;
-    conf->root = compile(call, 1, path);
-    conf->is_alias = is_alias;
-    return conf->root != NULL;
-}
-
-static bool set_root(struct conf_call *call)
-{
-    return set_path(call, false);
-}
-
-static bool set_alias(struct conf_call *call)
-{
-    const struct http_location *location = conf_location(call);
-    struct core_conf *conf = call->conf;
-
-    if (location->kind == LOCATION_NAMED)
-        return conf_error(call, 0,
-                          "the \"alias\" directive cannot be used inside a named location");
-    conf->alias_location = location->kind == LOCATION_REGEX ? slice_make(NULL, 0) : location->name;
-    return set_path(call, true);
-}
-
 /* ---- keepalive_timeout TIME [HEADER_TIME] */
 
 static bool set_keepalive_timeout(struct conf_call *call)
@@ -329,11 +295,6 @@ static const struct directive directives[] = {
      .words = body_file_words, .doc = "Put every request body into a file."},
     {"client_body_in_single_buffer", HSL, FLAG(T, client_body_in_single_buffer), .def = "off",
      .doc = "$request_body is in one piece in any case; kept for compatibility."},
-    {"root", CTX_HTTP_ALL | CTX_LOCATION_IF, CUSTOM, .def = "html", .args_min = 1, .args_max = 1,
-     .set = set_root, .doc = "Folder that paths are looked up in."},
-    {"alias", CTX_LOCATION, CUSTOM, .args_min = 1, .args_max = 1, .set = set_alias,
-     .doc = "Folder or file that takes the place of the location's name in paths.",
-     .example = "alias /srv/images/;"},
     {"types", HSL, CUSTOM, .block = true, .early = true, .set = conf_set_types,
      .doc = "File name extensions and their media types.",
      .example = "types { text/html html htm; image/png png; }"},

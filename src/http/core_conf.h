@@ -46,11 +46,7 @@ struct core_conf {
     int client_body_in_file_only;
     bool client_body_in_single_buffer;
     /* files and types */
-    struct template *root; /* root or alias */
-    bool is_alias;
-    struct slice
-        alias_location; /* the location's name that alias replaces; empty for a regex location */
-    struct map *types;  /* extension -> struct slice*, lower case */
+    struct map *types; /* extension -> struct slice*, lower case */
     struct slice default_type;
     bool sendfile;
     size_t sendfile_max_chunk;
@@ -84,7 +80,18 @@ struct error_page {
     struct template *args;
 };
 
+/* Where files are: apart from the other settings, because nearly every location has its own. */
+struct path_conf {
+    struct template *root; /* root or alias */
+    bool is_alias;
+    struct slice
+        alias_location; /* the location's name that alias replaces; empty for a regex location */
+};
+
 extern struct feature http_core_feature;
+extern struct feature http_path_feature;
+
+#define paths_of(x) ((const struct path_conf *)exchange_conf(x, http_path_feature))
 
 /* The innermost core settings of an exchange. */
 #define core_of(x) ((const struct core_conf *)exchange_conf(x, http_core_feature))

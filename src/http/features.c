@@ -11,7 +11,7 @@
 /* The order in which handlers of one phase run, and in which head filters see a response. */
 #define FEATURES(R)                                                                                \
     R(http_structure)                                                                              \
-    R(http_core)
+    R(http_core) R(http_path)
 
 #define FEATURE_ITEM(name) &name##_feature,
 #define CONF_ITEM(name) &name##_feature.conf,
