@@ -73,17 +73,42 @@ static inline __m128i stops_name_16(__m128i bytes)
     return _mm_or_si128(stops_target_16(bytes), equal_to(bytes, ':'));
 }
 
+/* Runs of 8 and more bytes end with a load that overlaps the one before, not byte by byte. */
 #define WIDE_SCAN(kind)                                                                            \
+    static inline unsigned mask_##kind##_16(const char *at)                                        \
+    {                                                                                              \
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);                        \
+                                                                                                   \
+        return (unsigned)_mm_movemask_epi8(stops_##kind##_16(bytes));                              \
+    }                                                                                              \
+    static inline unsigned mask_##kind##_8(const char *at)                                         \
+    {                                                                                              \
+        __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)at);                        \
+                                                                                                   \
+        return (unsigned)_mm_movemask_epi8(stops_##kind##_16(bytes)) & 0xff;                       \
+    }                                                                                              \
+    static inline const char *scan_##kind##_short(const char *at, const char *end)                 \
+    {                                                                                              \
+        unsigned mask;                                                                             \
+                                                                                                   \
+        if (end - at < 8)                                                                          \
+            return scan_##kind##_scalar(at, end);                                                  \
+        mask = mask_##kind##_8(at) | mask_##kind##_8(end - 8) << (end - at - 8);                   \
+        return mask == 0 ? end : at + __builtin_ctz(mask);                                         \
+    }                                                                                              \
     static inline const char *scan_##kind(const char *at, const char *end)                         \
     {                                                                                              \
-        for (; end - at >= 16; at += 16) {                                                         \
-            __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);                    \
-            int mask = _mm_movemask_epi8(stops_##kind##_16(bytes));                                \
+        unsigned mask = 0;                                                                         \
                                                                                                    \
-            if (mask != 0)                                                                         \
-                return at + __builtin_ctz((unsigned)mask);                                         \
+        if (end - at < 16)                                                                         \
+            return scan_##kind##_short(at, end);                                                   \
+        while (end - at >= 16 && (mask = mask_##kind##_16(at)) == 0)                               \
+            at += 16;                                                                              \
+        if (mask == 0 && at < end) {                                                               \
+            at = end - 16;                                                                         \
+            mask = mask_##kind##_16(at);                                                           \
         }                                                                                          \
-        return scan_##kind##_scalar(at, end);                                                      \
+        return mask == 0 ? end : at + __builtin_ctz(mask);                                         \
     }
 #else
 #define WIDE_SCAN(kind)                                                                            \
