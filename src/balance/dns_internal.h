@@ -35,7 +35,7 @@ struct channel *dns_channel(struct dns *dns, struct slice servers);
 
 /* Exactly one of the callbacks is called, maybe at once. `addresses`: IPv4 first, port 0, owned by
  * the callee (free()). */
-void dns_ask(struct dns *dns, const struct dns_question *question);
+void dns_ask(struct dns *dns, const struct dns_question *asked);
 
 /* What to wait for: fills up to `max` and lowers `*wait_ms`. Returns how many. */
 size_t dns_wait_for(struct dns *dns, struct pollfd *fds, size_t max, int *wait_ms);
