@@ -116,33 +116,59 @@ static void report(struct diag *diag, const struct diag_place *place, const char
              strerror(error));
 }
 
-/* `size` bytes of `fd` into `bytes`. A file that shrinks meanwhile gives what is there. */
-static bool read_all(int fd, char *bytes, size_t size, size_t *got)
-{
-    *got = 0;
-    while (*got < size) {
-        ssize_t n = read(fd, bytes + *got, size - *got);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        if (n == 0)
-            break;
-        *got += (size_t)n;
-    }
-    return true;
-}
-
 struct read_job {
     const char *path;
     const struct diag_place *place;
     struct diag *diag;
     char *bytes; /* heap */
     size_t len;
+    size_t capacity;
 };
 
-/* False: message given. `job->bytes` is then to be freed by the caller too. */
+/* Room for one byte more at least. False: message given. */
+static bool grow(struct read_job *job)
+{
+    size_t capacity = job->capacity * 2;
+    char *grown;
+
+    if (job->len < job->capacity)
+        return true;
+    if (job->len > FILE_BYTES_MAX) {
+        diag_add(job->diag, DIAG_ERROR, job->place, "\"%s\" is larger than 256 MiB", job->path);
+        return false;
+    }
+    grown = realloc(job->bytes, capacity);
+    if (grown == NULL) {
+        report(job->diag, job->place, "malloc()", job->path);
+        return false;
+    }
+    job->bytes = grown;
+    job->capacity = capacity;
+    return true;
+}
+
+/* To the end, not to the size: pipes have none ("-c <(make-config)"), and files may grow. */
+static bool read_to_end(struct read_job *job, int fd)
+{
+    for (;;) {
+        ssize_t n;
+
+        if (!grow(job))
+            return false;
+        n = read(fd, job->bytes + job->len, job->capacity - job->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            report(job->diag, job->place, "read()", job->path);
+            return false;
+        }
+        if (n == 0)
+            return true;
+        job->len += (size_t)n;
+    }
+}
+
+/* False: message given. `job->bytes` is to be freed by the caller in any case. */
 static bool read_open_file(struct read_job *job, int fd)
 {
     struct stat status;
@@ -151,22 +177,16 @@ static bool read_open_file(struct read_job *job, int fd)
         report(job->diag, job->place, "fstat()", job->path);
         return false;
     }
-    if (S_ISDIR(status.st_mode)) {
-        errno = EISDIR;
-        report(job->diag, job->place, "read()", job->path);
+    job->capacity = 4096;
+    if (status.st_size > 0 && (size_t)status.st_size <= FILE_BYTES_MAX)
+        job->capacity = (size_t)status.st_size + 1; /* one more, to see the end at once */
+    job->bytes = malloc(job->capacity);
+    if (job->bytes == NULL) {
+        report(job->diag, job->place, "malloc()", job->path);
         return false;
     }
-    if (status.st_size < 0 || (size_t)status.st_size > FILE_BYTES_MAX) {
-        diag_add(job->diag, DIAG_ERROR, job->place, "\"%s\" is larger than 256 MiB", job->path);
+    if (!read_to_end(job, fd))
         return false;
-    }
-    /* One byte more, so that the text can end in a NUL, and that an empty file has memory. */
-    job->bytes = malloc((size_t)status.st_size + 1);
-    if (job->bytes == NULL || !read_all(fd, job->bytes, (size_t)status.st_size, &job->len)) {
-        report(job->diag, job->place, "read()", job->path);
-        return false;
-    }
-    job->bytes[job->len] = '\0';
     if (memchr(job->bytes, '\0', job->len) != NULL) {
         diag_add(job->diag, DIAG_ERROR, job->place, "\"%s\" has NUL bytes: it is not a text file",
                  job->path);

@@ -193,3 +193,27 @@ TEST(what_is_no_text_is_refused)
     diag_fini(&diag);
     drop_folder();
 }
+
+TEST(a_pipe_is_read_to_its_end)
+{
+    struct config_files *files = config_files_from_disk();
+    struct slice text;
+    struct diag diag;
+    char path[32];
+    char bytes[9000];
+    int ends[2];
+
+    memset(bytes, 'x', sizeof bytes);
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(write(ends[1], bytes, sizeof bytes), (ssize_t)sizeof bytes);
+    close(ends[1]);
+    snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    diag_init(&diag);
+    CHECK(config_files_read(files, path, &text, &diag));
+    CHECK_EQ(text.len, sizeof bytes);
+    close(ends[0]);
+    CHECK(config_files_read(files, path, &text, &diag), "read once");
+    CHECK_EQ(text.len, sizeof bytes);
+    config_files_free(files);
+    diag_fini(&diag);
+}
