@@ -386,7 +386,6 @@ static struct h1_conn *detach(struct exchange *x)
 
     assert(conn->stream == stream);
     deadline_disarm(&stream->rate);
-    deadline_disarm(&conn->deadline);
     chunk_release_all(x, stream->wire);
     buf_unref(stream->head_buf);
     conn->stream = NULL;

@@ -65,6 +65,7 @@ struct h1_stream {
     size_t head_bytes;      /* of the final head; 0: it was not made */
     uint64_t rate_start_ms; /* limit_rate: when the first byte went out */
     struct deadline rate;   /* waits for the next portion of limit_rate */
+    bool head_timed;        /* client_header_timeout runs */
     bool keep_alive;
     bool chunked_out;
     bool last_queued; /* the end of the body stands in `wire` */

@@ -95,7 +95,6 @@ static bool begin_request(struct h1_conn *conn)
     conn->stream = stream;
     conn->state = H1_HEAD;
     http_loop_set_idle(http, &conn->client, false);
-    deadline_arm(http->loop, &conn->deadline, h1_conn_core(conn)->client_header_timeout);
     return true;
 }
 
@@ -238,8 +237,7 @@ static void start_exchange(struct h1_conn *conn)
     struct exchange *x = stream->x;
     struct h1_request *parsed = &stream->request;
 
-    conn->state = H1_EXCHANGE;
-    deadline_disarm(&conn->deadline);
+    conn->state = H1_EXCHANGE; /* a deadline still armed means nothing now: see on_deadline() */
     stream->head_buf = buf_ref(conn->in);
     conn->in->start += (uint32_t)parsed->head_bytes;
     take_line(x, parsed);
@@ -262,13 +260,26 @@ static void start_exchange(struct h1_conn *conn)
     exchange_start(x);
 }
 
+/* The time for a head runs from its first byte that had to be waited for: those that come whole
+ * cost no timer. */
+static enum h1_read wait_for_head(struct h1_conn *conn)
+{
+    struct h1_stream *stream = conn->stream;
+
+    if (stream != NULL && !stream->head_timed) {
+        stream->head_timed = true;
+        deadline_arm(conn->http->loop, &conn->deadline, h1_conn_core(conn)->client_header_timeout);
+    }
+    return H1_READ_WAIT;
+}
+
 /* The head is not complete. A client that closes in the midst of one gets no answer. */
 static enum h1_read no_more_head(struct h1_conn *conn, struct io_result got)
 {
     struct h1_stream *stream = conn->stream;
 
     if (got.kind == IO_AGAIN)
-        return H1_READ_WAIT;
+        return wait_for_head(conn);
     if (stream != NULL) {
         struct exchange *x = stream->x;
 
@@ -313,7 +324,7 @@ enum h1_read h1_read_request(struct h1_conn *conn)
             }
         }
         if ((conn->io.ready & (IO_READ | IO_HANGUP | IO_ERROR)) == 0)
-            return H1_READ_WAIT;
+            return wait_for_head(conn);
         struct io_result got = h1_fill(conn, core->limits.head_bytes_max);
 
         if (got.kind != IO_DONE)

@@ -274,7 +274,7 @@ static void consume(struct exchange *x, uint64_t bytes)
     stream->wire_last = &stream->wire;
 }
 
-static struct io_result send_memory(struct h1_stream *stream, size_t bytes_max)
+static struct io_result send_memory(struct h1_stream *stream, size_t bytes_max, size_t *asked)
 {
     struct iovec parts[IOV_PARTS_MAX];
     int count = 0;
@@ -287,13 +287,16 @@ static struct io_result send_memory(struct h1_stream *stream, size_t bytes_max)
         parts[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)chunk->bytes.data,
                                         .iov_len = n};
         bytes_max -= n;
+        *asked += n;
     }
     return socket_send(stream->conn->io.fd, parts, count, chunk != NULL && bytes_max > 0);
 }
 
-static struct io_result send_file(struct exchange *x, struct chunk *chunk, size_t bytes_max)
+/* Fewer bytes than asked for say nothing about the socket here: the file may have ended. */
+static struct io_result send_file(struct exchange *x, size_t bytes_max)
 {
     struct h1_stream *stream = x->stream;
+    struct chunk *chunk = stream->wire;
     size_t n = chunk->file_bytes < bytes_max ? (size_t)chunk->file_bytes : bytes_max;
     size_t once = core_of(x)->sendfile_max_chunk;
 
@@ -348,18 +351,20 @@ static enum sent drain_wire(struct exchange *x)
             deadline_arm(x->loop, &stream->rate, RATE_SLICE_MS);
             return SENT_LATER;
         }
-        struct io_result sent = stream->wire->fd >= 0 ? send_file(x, stream->wire, allowed)
-                                                      : send_memory(stream, allowed);
+        size_t asked = 0;
+        struct io_result sent = stream->wire->fd >= 0 ? send_file(x, allowed)
+                                                      : send_memory(stream, allowed, &asked);
 
-        if (sent.kind == IO_AGAIN) {
-            conn->io.ready &= ~(unsigned)IO_WRITE;
-            return SENT_BLOCKED;
-        }
-        if (sent.kind != IO_DONE) {
+        if (sent.kind != IO_DONE && sent.kind != IO_AGAIN) {
             log_about(&x->log, LOG_LEVEL_INFO, sent.error, "cannot send the response");
             return SENT_FAILED;
         }
-        consume(x, sent.bytes);
+        if (sent.kind == IO_DONE)
+            consume(x, sent.bytes);
+        if (sent.kind == IO_AGAIN || sent.bytes < asked) { /* the socket is full */
+            conn->io.ready &= ~(unsigned)IO_WRITE;
+            return SENT_BLOCKED;
+        }
     }
     return SENT_ALL;
 }
