@@ -30,12 +30,12 @@ static bool no_memory(struct loader *loader)
 }
 
 /* Rows of one name are chained; which one is meant depends on where the directive stands. */
-static bool add_row(struct loader_private *private, struct entry *entry)
+static bool add_row(struct loader_private *inner, struct entry *entry)
 {
-    struct entry *first = map_get(&private->by_name, slice_of(entry->row->name));
+    struct entry *first = map_get(&inner->by_name, slice_of(entry->row->name));
 
     if (first == NULL)
-        return map_put(&private->by_name, slice_of(entry->row->name), entry, NULL);
+        return map_put(&inner->by_name, slice_of(entry->row->name), entry, NULL);
     while (first->next != NULL)
         first = first->next;
     first->next = entry;
@@ -44,18 +44,18 @@ static bool add_row(struct loader_private *private, struct entry *entry)
 
 static bool add_rows(struct loader *loader, size_t row_count)
 {
-    struct loader_private *private = loader->private;
+    struct loader_private *inner = loader->inner;
     struct entry *entries = arena_zalloc(loader->scratch, row_count * sizeof *entries + 1);
     size_t bit = 0;
 
-    if (entries == NULL || !map_reserve(&private->by_name, row_count))
+    if (entries == NULL || !map_reserve(&inner->by_name, row_count))
         return false;
     for (size_t i = 0; i < loader->feature_count; i++) {
         const struct conf_feature *feature = loader->features[i];
 
         for (size_t j = 0; j < feature->directive_count; j++, bit++) {
             entries[bit] = (struct entry){.row = &feature->directives[j], .feature = i, .bit = bit};
-            if (!add_row(private, &entries[bit]))
+            if (!add_row(inner, &entries[bit]))
                 return false;
         }
     }
@@ -68,29 +68,29 @@ bool loader_init(struct loader *loader, const struct conf_feature *const *featur
 
     loader->features = features;
     loader->feature_count = count;
-    loader->private = NULL;
+    loader->inner = NULL;
     loader->scratch = arena_new(1 << 16);
     if (loader->scratch == NULL)
         return false;
-    loader->private = arena_zalloc(loader->scratch, sizeof *loader->private);
-    if (loader->private == NULL)
+    loader->inner = arena_zalloc(loader->scratch, sizeof *loader->inner);
+    if (loader->inner == NULL)
         return false;
     for (size_t i = 0; i < count; i++)
         row_count += features[i]->directive_count;
-    map_init(&loader->private->by_name, loader->scratch, false);
-    loader->private->row_words = row_count / 64 + 1;
-    loader->private->feature_words = count / 64 + 1;
-    loader->private->last_pending = &loader->private->pending;
+    map_init(&loader->inner->by_name, loader->scratch, false);
+    loader->inner->row_words = row_count / 64 + 1;
+    loader->inner->feature_words = count / 64 + 1;
+    loader->inner->last_pending = &loader->inner->pending;
     return add_rows(loader, row_count);
 }
 
 void loader_fini(struct loader *loader)
 {
-    if (loader->private != NULL && loader->private->watched != NULL)
-        variables_expect(loader->private->watched, NULL, NULL);
+    if (loader->inner != NULL && loader->inner->watched != NULL)
+        variables_expect(loader->inner->watched, NULL, NULL);
     arena_drop(loader->scratch);
     loader->scratch = NULL;
-    loader->private = NULL;
+    loader->inner = NULL;
 }
 
 /* ---- variables used before they are defined */
@@ -98,7 +98,7 @@ void loader_fini(struct loader *loader)
 static void on_pending(void *data, const struct variable *variable)
 {
     struct loader *loader = data;
-    struct loader_private *private = loader->private;
+    struct loader_private *inner = loader->inner;
     struct pending *pending = arena_zalloc(loader->scratch, sizeof *pending);
 
     if (pending == NULL) {
@@ -106,48 +106,48 @@ static void on_pending(void *data, const struct variable *variable)
         return;
     }
     *pending = (struct pending){
-        .variable = variable, .variables = loader->variables, .node = private->current};
-    *private->last_pending = pending;
-    private->last_pending = &pending->next;
+        .variable = variable, .variables = loader->variables, .node = inner->current};
+    *inner->last_pending = pending;
+    inner->last_pending = &pending->next;
 }
 
 /* http and stream have registries of their own: the one in use is asked to tell us. */
 static void watch_variables(struct loader *loader)
 {
-    struct loader_private *private = loader->private;
+    struct loader_private *inner = loader->inner;
 
-    if (loader->variables == private->watched)
+    if (loader->variables == inner->watched)
         return;
-    if (private->watched != NULL)
-        variables_expect(private->watched, NULL, NULL);
+    if (inner->watched != NULL)
+        variables_expect(inner->watched, NULL, NULL);
     if (loader->variables != NULL)
         variables_expect(loader->variables, on_pending, loader);
-    private->watched = loader->variables;
+    inner->watched = loader->variables;
 }
 
 /* ---- scopes */
 
 static bool scope_open(struct loader *loader, struct scope *scope)
 {
-    struct loader_private *private = loader->private;
-    size_t words = private->feature_words + private->row_words;
+    struct loader_private *inner = loader->inner;
+    size_t words = inner->feature_words + inner->row_words;
 
-    assert(private->depth < COUNT(private->bits));
-    if (private->bits[private->depth] == NULL)
-    private->bits[private->depth] = arena_alloc(loader->scratch, words * sizeof(uint64_t));
-    if (private->bits[private->depth] == NULL)
+    assert(inner->depth < COUNT(inner->bits));
+    if (inner->bits[inner->depth] == NULL)
+        inner->bits[inner->depth] = arena_alloc(loader->scratch, words * sizeof(uint64_t));
+    if (inner->bits[inner->depth] == NULL)
         return no_memory(loader);
-    memset(private->bits[private->depth], 0, words * sizeof(uint64_t));
-    scope->own = private->bits[private->depth];
-    scope->given = scope->own + private->feature_words;
-    private->depth++;
+    memset(inner->bits[inner->depth], 0, words * sizeof(uint64_t));
+    scope->own = inner->bits[inner->depth];
+    scope->given = scope->own + inner->feature_words;
+    inner->depth++;
     return true;
 }
 
 static void scope_close(struct loader *loader, struct scope *scope)
 {
-    assert(loader->private->depth > 0);
-    loader->private->depth--;
+    assert(loader->inner->depth > 0);
+    loader->inner->depth--;
     scope->own = NULL;
     scope->given = NULL;
 }
@@ -208,7 +208,7 @@ void *conf_own(struct conf_call *call)
 static const struct entry *find_entry(const struct loader *loader, const struct scope *scope,
                                       struct slice name)
 {
-    const struct entry *entry = map_get(&loader->private->by_name, name);
+    const struct entry *entry = map_get(&loader->inner->by_name, name);
 
     while (entry != NULL && !(entry->row->contexts & (scope->context | CTX_ANYWHERE)))
         entry = entry->next;
@@ -266,9 +266,9 @@ static void load_directive(struct loader *loader, struct scope *scope, const str
         }
     }
     watch_variables(loader);
-    loader->private->current = node;
+    loader->inner->current = node;
     (void)conf_store(&call); /* false: it is in loader->diag, and the others are to be heard too */
-    loader->private->current = scope->node;
+    loader->inner->current = scope->node;
 }
 
 static bool is_late(const struct entry *entry)
@@ -370,9 +370,9 @@ static void load_default(struct loader *loader, struct scope *root, size_t featu
                  row->name);
         return;
     }
-    loader->private->current = node;
+    loader->inner->current = node;
     (void)conf_store(&call);
-    loader->private->current = NULL;
+    loader->inner->current = NULL;
 }
 
 static void load_defaults(struct loader *loader, struct scope *root, size_t index)
@@ -409,7 +409,7 @@ static bool open_root(struct loader *loader, struct scope *root)
 
 void loader_run(struct loader *loader, struct scope *root)
 {
-    struct loader_private *private = loader->private;
+    struct loader_private *inner = loader->inner;
 
     if (!open_root(loader, root)) {
         no_memory(loader);
@@ -422,9 +422,9 @@ void loader_run(struct loader *loader, struct scope *root)
     scope_close(loader, root);
     report_unknown_variables(loader);
     report_sort(loader);
-    if (private->watched != NULL)
-        variables_expect(private->watched, NULL, NULL);
-    private->watched = NULL;
+    if (inner->watched != NULL)
+        variables_expect(inner->watched, NULL, NULL);
+    inner->watched = NULL;
 }
 
 /* ---- paths */

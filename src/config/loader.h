@@ -26,10 +26,10 @@ struct loader {
         *conf_prefix; /* folder of the main file: for includes, certificates, password files */
     void *context;    /* the snapshot being built: http and stream find theirs through it */
     bool strict;      /* --strict: what is a warning by leniency becomes an error */
-    struct loader_private *private;
+    struct loader_private *inner;
 };
 
-/* Fills `scratch`, `features` and `private`; the caller has set the rest, or does before
+/* Fills `scratch`, `features` and `inner`; the caller has set the rest, or does before
  * loader_run(). Which feature has index `i` is the same in every process and load: the list is
  * fixed. */
 bool loader_init(struct loader *loader, const struct conf_feature *const *features, size_t count);

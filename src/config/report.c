@@ -56,7 +56,7 @@ static const char *nearest_directive(const struct loader *loader, const struct s
 
     nearest_init(&here, name);
     nearest_init(&anywhere, name);
-    while ((found = map_next(&loader->private->by_name, &position)) != NULL) {
+    while ((found = map_next(&loader->inner->by_name, &position)) != NULL) {
         const struct entry *entry = found->value;
         unsigned contexts = 0;
 
@@ -89,7 +89,7 @@ static void report_unknown(struct loader *loader, const struct scope *scope,
 void report_no_row(struct loader *loader, const struct scope *scope, const struct node *node)
 {
     struct slice name = node->words[0].text;
-    const struct entry *entry = map_get(&loader->private->by_name, name);
+    const struct entry *entry = map_get(&loader->inner->by_name, name);
     unsigned contexts = 0;
     struct diag_place place;
 
@@ -134,7 +134,7 @@ void report_arguments(struct loader *loader, const struct node *node)
     for (size_t i = 1; i < node->word_count; i++) {
         tree_place(loader->tree, node, i, &place);
         if (place.line > name_place.line && !node->words[i].quoted &&
-            map_get(&loader->private->by_name, node->words[i].text) != NULL) {
+            map_get(&loader->inner->by_name, node->words[i].text) != NULL) {
             diag_hint(loader->diag, "is the \";\" missing before \"%.*s\" in line %u?",
                       SLICE_ARG(node->words[i].text), place.line);
             return;
@@ -162,7 +162,7 @@ static size_t word_with(const struct node *node, struct slice name)
 
 void report_unknown_variables(struct loader *loader)
 {
-    for (struct pending *it = loader->private->pending; it != NULL; it = it->next) {
+    for (struct pending *it = loader->inner->pending; it != NULL; it = it->next) {
         struct slice name = it->variable->name;
         struct diag_place place = {0};
         const char *nearest;
