@@ -236,12 +236,13 @@ void dns_ask(struct dns *dns, const struct dns_question *asked)
 static size_t add_fds(struct channel *channel, struct pollfd *fds, size_t max)
 {
     ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-    int bits = ares_getsock(channel->ares, sockets, ARES_GETSOCK_MAXNUM);
+    /* Readable in the lower half, writable in the upper: c-ares' own macros shift into the sign. */
+    unsigned bits = (unsigned)ares_getsock(channel->ares, sockets, ARES_GETSOCK_MAXNUM);
     size_t count = 0;
 
-    for (int i = 0; i < ARES_GETSOCK_MAXNUM && count < max; i++) {
-        short events = (short)((ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0) |
-                               (ARES_GETSOCK_WRITABLE(bits, i) ? POLLOUT : 0));
+    for (unsigned i = 0; i < ARES_GETSOCK_MAXNUM && count < max; i++) {
+        short events = (short)((bits >> i & 1 ? POLLIN : 0) |
+                               (bits >> (i + ARES_GETSOCK_MAXNUM) & 1 ? POLLOUT : 0));
 
         if (events != 0)
             fds[count++] = (struct pollfd){.fd = sockets[i], .events = events};

@@ -32,8 +32,7 @@ struct peer_conn {
     uint64_t opened_ms;
     uint64_t idle_max_ms; /* shorter than keepalive_timeout if the peer said so ("Keep-Alive:
                              timeout=5"); 0: it did not */
-    void *
-        session; /* the protocol's state that goes along with the connection (TLS later), or NULL */
+    void *session;        /* the protocol's state that goes along (TLS later), or NULL */
     void (*session_free)(void *session); /* called at close when session is set */
     unsigned request_count;              /* given out so many times, this one included */
     bool reused; /* has been idle before: a failure without an answer may be replayed on a fresh one

@@ -46,8 +46,7 @@ struct server {
 };
 
 struct keepalive {
-    unsigned connections; /* idle ones kept per loop (a loop is what a worker process is in nginx);
-                             0: none */
+    unsigned connections; /* idle ones kept per loop (nginx: per worker process); 0: none */
     unsigned requests;    /* over one connection */
     uint64_t time_ms;     /* age at which a connection takes no further request */
     uint64_t timeout_ms;  /* idle */
@@ -66,7 +65,6 @@ struct upstream {
     const char *file;
     struct keepalive keepalive;
     struct template *hash_key;            /* `hash KEY` */
-    unsigned refused_parameters;          /* of `server`: what the method does not support */
     const struct resolver_conf *resolver; /* NULL: the system's */
     uint64_t resolver_timeout_ms;
     struct upstream *same_name;   /* implicit ones of the same text with another default port */
@@ -85,9 +83,8 @@ struct upstreams {
     struct upstream *first;
     struct upstream **last;
     struct balance *balance; /* NULL until balance_start() */
-    const char *tree_path; /* the path copied last, and its copy in the arena: one per file, not one
-                              per line */
-    const char *path;
+    const char *tree_path;   /* the path copied last: one copy per file, not one per line */
+    const char *path;        /* arena: that copy */
 };
 
 /* The collection of the config being loaded (snapshot->http_upstreams), made at first use. NULL: no
