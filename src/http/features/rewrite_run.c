@@ -14,6 +14,7 @@ enum outcome {
     OUTCOME_NEXT,
     OUTCOME_STOP,     /* no more steps of this block */
     OUTCOME_ANSWERED, /* the exchange has its answer: x may not be touched */
+    OUTCOME_MOVED,    /* an error page is asked for elsewhere */
     OUTCOME_FAILED,   /* no memory */
 };
 
@@ -218,7 +219,7 @@ static enum outcome run_return(struct exchange *x, const struct rewrite_return *
     if (is_redirect_status(answer->status))
         response_redirect(x, answer->status, text);
     else if (answer->text == NULL && answer->status >= 400)
-        (void)exchange_fail(x, answer->status);
+        return exchange_fail(x, answer->status) == PHASE_MOVED ? OUTCOME_MOVED : OUTCOME_ANSWERED;
     else
         response_send(x, answer->status, response_type_for(x, x->request.uri), text);
     return OUTCOME_ANSWERED;
@@ -287,6 +288,8 @@ enum phase_verdict rewrite_run(const struct rewrite_conf *conf, struct exchange 
     switch (run_list(x, &conf->steps, conf)) {
     case OUTCOME_ANSWERED:
         return PHASE_RESPONDS;
+    case OUTCOME_MOVED:
+        return PHASE_MOVED;
     case OUTCOME_FAILED:
         return exchange_fail(x, 500);
     default:
