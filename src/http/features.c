@@ -11,7 +11,22 @@
 /* The order in which handlers of one phase run, and in which head filters see a response. */
 #define FEATURES(R)                                                                                \
     R(http_structure)                                                                              \
-    R(http_core) R(http_path)
+    R(http_core)                                                                                   \
+    R(http_path)                                                                                   \
+    R(variables_request)                                                                           \
+    R(variables_connection)                                                                        \
+    R(variables_response)                                                                          \
+    R(variables_file)                                                                              \
+    R(server_rewrite)                                                                              \
+    R(limit_except) /* before rewrite: its block has none */                                       \
+    R(rewrite)                                                                                     \
+    R(access) /* before auth_basic: an address costs less to check than a password */              \
+    R(auth_basic)                                                                                  \
+    R(headers) /* after whatever makes fields of its own */                                        \
+    R(access_log)
+
+#define FEATURE_DECLARE(name) extern struct feature name##_feature;
+FEATURES(FEATURE_DECLARE)
 
 #define FEATURE_ITEM(name) &name##_feature,
 #define CONF_ITEM(name) &name##_feature.conf,

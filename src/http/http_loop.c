@@ -6,6 +6,7 @@
 #include "event/socket.h"
 #include "http/core_conf.h"
 #include "http/features.h"
+#include "http/features/log_writer.h"
 #include "http/h1/conn.h"
 #include "http/steps.h"
 
@@ -276,6 +277,7 @@ void http_loop_free(struct http_loop *http)
     exchange_free_spares(http);
     if (http->current != NULL)
         snapshot_user_unref(http->current);
+    log_loop_close(http);
     for (size_t i = 0; i < http_feature_count; i++)
         free(http->slots[i]);
     free(http->slots);

@@ -4,7 +4,8 @@
 #include "http/feature.h"
 
 struct access_conf {
-    const struct access_conf *self; /* whose rules these are: a copy made for a block inside differs */
+    const struct access_conf
+        *self; /* whose rules these are: a copy made for a block inside differs */
     struct access_rules rules;
 };
 

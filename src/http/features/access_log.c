@@ -34,7 +34,8 @@ struct access_target {
 };
 
 struct access_log_conf {
-    const struct access_log_conf *self; /* whose list `targets` is: a copy made for a block inside differs */
+    const struct access_log_conf
+        *self; /* whose list `targets` is: a copy made for a block inside differs */
     struct log_format *formats;
     struct access_target *targets;
     bool given; /* here or above */
@@ -77,8 +78,8 @@ static struct log_format *combined_format(struct loader *loader, struct access_l
     if (format != NULL)
         return format;
     format = add_format(loader, conf, slice_of("combined"));
-    if (format == NULL || !log_format_compile(format, slice_of(combined), loader->variables,
-                                              loader->arena, &error))
+    if (format == NULL ||
+        !log_format_compile(format, slice_of(combined), loader->variables, loader->arena, &error))
         return NULL;
     return format;
 }
@@ -197,8 +198,8 @@ static bool set_option(struct conf_call *call, size_t index, struct access_targe
 
     slice_split(&value, '=', &name);
     if (slice_eq(name, slice_of("if")) && value.data != NULL) {
-        target->condition =
-            template_compile(call->loader->variables, call->loader->arena, value, &error);
+        target->condition = template_compile(call->loader->variables, call->loader->arena, value,
+                                             &error);
         return target->condition != NULL || conf_error(call, index, "%s", error);
     }
     if (slice_eq(name, slice_of("buffer")))
@@ -235,10 +236,9 @@ static bool set_format(struct conf_call *call, struct access_target *target)
     struct slice name = conf_arg_count(call) > 2 ? conf_arg(call, 2) : slice_of("combined");
 
     target->format = slice_eq(name, slice_of("combined")) ? combined_format(call->loader, conf)
-                                                         : find_format(conf->formats, name);
-    return target->format != NULL ||
-           conf_error(call, conf_arg_count(call) > 2 ? 2 : 0, "unknown log format \"%.*s\"",
-                      SLICE_ARG(name));
+                                                          : find_format(conf->formats, name);
+    return target->format != NULL || conf_error(call, conf_arg_count(call) > 2 ? 2 : 0,
+                                                "unknown log format \"%.*s\"", SLICE_ARG(name));
 }
 
 static bool set_access_log(struct conf_call *call)
@@ -318,8 +318,7 @@ static bool finish_http(struct loader *loader, struct http_conf *http)
     bool needed = false;
 
     for (size_t i = 0; i < http->server_count && !needed; i++) {
-        const struct access_log_conf *conf =
-            http->servers[i]->settings[access_log_feature.index];
+        const struct access_log_conf *conf = http->servers[i]->settings[access_log_feature.index];
 
         needed = !conf->given;
     }
@@ -329,8 +328,8 @@ static bool finish_http(struct loader *loader, struct http_conf *http)
     if (target == NULL)
         return false;
     target->format = combined_format(loader, top);
-    target->file =
-        snapshot_log_file(loader->context, loader_path(loader, slice_of("logs/access.log")));
+    target->file = snapshot_log_file(loader->context,
+                                     loader_path(loader, slice_of("logs/access.log")));
     top->fallback = target;
     return target->format != NULL && target->file != NULL;
 }
@@ -381,14 +380,16 @@ static void write_path(struct exchange *x, const struct access_target *target,
                   SLICE_ARG(path));
 }
 
-/* "<190>Jan  1 12:00:00 host tag: line" (RFC 3164, 4.1). The clock's text is "01/Jan/2026:12:00:00 +0700". */
+/* "<190>Jan  1 12:00:00 host tag: line" (RFC 3164, 4.1). The clock's text is "01/Jan/2026:12:00:00
+ * +0700". */
 static bool write_syslog_head(struct exchange *x, const struct syslog_target *target,
                               struct log_text *text)
 {
     const char *now = loop_clock(x->loop)->log_local;
     char head[64];
-    int n = snprintf(head, sizeof head, "<%d>%.3s %c%c %.8s ", target->facility * 8 + target->severity,
-                     now + 3, now[0] == '0' ? ' ' : now[0], now[1], now + 12);
+    int n = snprintf(head, sizeof head, "<%d>%.3s %c%c %.8s ",
+                     target->facility * 8 + target->severity, now + 3, now[0] == '0' ? ' ' : now[0],
+                     now[1], now + 12);
 
     return log_text_add(text, slice_make(head, (size_t)n)) &&
            log_text_add(text, slice_of(target->prefix));
@@ -448,9 +449,10 @@ static const struct directive directives[] = {
      .args_max = 255,
      .repeatable = true,
      .set = set_log_format,
-     .doc = "Names a format of access log lines: a text with variables. Several strings are joined. "
-            "escape=default writes bytes that could forge a line as \\xHH, escape=json as JSON has "
-            "it, escape=none leaves them.",
+     .doc =
+         "Names a format of access log lines: a text with variables. Several strings are joined. "
+         "escape=default writes bytes that could forge a line as \\xHH, escape=json as JSON has "
+         "it, escape=none leaves them.",
      .example = "log_format short escape=json '{\"uri\": \"$uri\", \"status\": $status}';"},
     {.name = "access_log",
      .contexts = CTX_HTTP_ALL | CTX_LOCATION_IF | CTX_LIMIT_EXCEPT,

@@ -23,8 +23,8 @@ struct auth_basic_conf {
 /* One check, in an offload thread: reading the file may block, and a good hash takes its time by
  * design. Heap, for it may outlive its exchange. */
 struct check {
-    struct job job; /* first */
-    struct exchange *x; /* NULL: it is gone */
+    struct job job;                       /* first */
+    struct exchange *x;                   /* NULL: it is gone */
     struct basic_credentials credentials; /* in `text` */
     const char *path;
     enum password_result result;
@@ -139,8 +139,7 @@ static struct check *check_new(struct exchange *x, struct slice path,
 
 static enum phase_verdict ask_again(struct exchange *x, struct slice realm)
 {
-    struct slice value =
-        arena_printf(x->subject.arena, "Basic realm=\"%.*s\"", SLICE_ARG(realm));
+    struct slice value = arena_printf(x->subject.arena, "Basic realm=\"%.*s\"", SLICE_ARG(realm));
 
     header_list_remove_id(&x->response.headers, HEADER_WWW_AUTHENTICATE);
     if (value.data == NULL ||
@@ -169,8 +168,8 @@ static enum phase_verdict judge(struct exchange *x, struct check *check, struct 
         return ask_again(x, realm);
     default:
         log_about(&x->log, LOG_LEVEL_ERROR, 0,
-                  "user \"%.*s\": the password's form in \"%s\" is none we know",
-                  SLICE_ARG(user), check->path);
+                  "user \"%.*s\": the password's form in \"%s\" is none we know", SLICE_ARG(user),
+                  check->path);
         return ask_again(x, realm);
     }
 }
@@ -264,8 +263,7 @@ static bool set_user_file(struct conf_call *call)
         path = loader_conf_path(call->loader, path);
     if (path.data == NULL)
         return conf_error(call, 0, "no memory");
-    conf->user_file =
-        template_compile(call->loader->variables, call->loader->arena, path, &error);
+    conf->user_file = template_compile(call->loader->variables, call->loader->arena, path, &error);
     return conf->user_file != NULL || conf_error(call, 1, "%s", error);
 }
 
@@ -283,8 +281,9 @@ static const struct directive directives[] = {
      .args_min = 1,
      .args_max = 1,
      .set = set_user_file,
-     .doc = "The file with users and passwords, in htpasswd's form: crypt(3) ($1$, $5$, $6$, $2y$), "
-            "$apr1$, {SHA}, {SSHA} or {PLAIN}. Relative paths start at the config's folder.",
+     .doc =
+         "The file with users and passwords, in htpasswd's form: crypt(3) ($1$, $5$, $6$, $2y$), "
+         "$apr1$, {SHA}, {SSHA} or {PLAIN}. Relative paths start at the config's folder.",
      .example = "auth_basic_user_file htpasswd;"},
 };
 

@@ -48,8 +48,7 @@ bool expires_parse(struct conf_call *call, struct expires_conf *conf)
     if (last == 2 && !slice_eq(conf_arg(call, 1), slice_of("modified")))
         return conf_error(call, 1, "invalid value \"%.*s\"", SLICE_ARG(conf_arg(call, 1)));
     if (slice_find(text, '$') >= 0) {
-        conf->text =
-            template_compile(call->loader->variables, call->loader->arena, text, &error);
+        conf->text = template_compile(call->loader->variables, call->loader->arena, text, &error);
         return conf->text != NULL || conf_error(call, last, "%s", error);
     }
     return parse_expires(text, conf->modified, &conf->rule) ||

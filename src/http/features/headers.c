@@ -49,8 +49,8 @@ static bool add(struct conf_call *call, struct added_list *list)
     }
     field->name = arena_copy(call->loader->arena, conf_arg(call, 1));
     field->id = header_id_of(field->name);
-    field->value = template_compile(call->loader->variables, call->loader->arena,
-                                    conf_arg(call, 2), &error);
+    field->value = template_compile(call->loader->variables, call->loader->arena, conf_arg(call, 2),
+                                    &error);
     if (field->value == NULL)
         return conf_error(call, 2, "%s", error);
     if (conf_arg_count(call) == 4) {
@@ -59,7 +59,7 @@ static bool add(struct conf_call *call, struct added_list *list)
         field->always = true;
     }
     while (*last != NULL)
-        last = (struct added **)(uintptr_t)&(*last)->next;
+        last = (struct added **)(uintptr_t) & (*last)->next;
     *last = field;
     list->all = list->own;
     return true;

@@ -75,7 +75,8 @@ struct feature limit_except_feature = {
     .run = run,
 };
 
-/* Before rewrite, which then has nothing to run: as in nginx, the block has no rewrites of its own. */
+/* Before rewrite, which then has nothing to run: as in nginx, the block has no rewrites of its own.
+ */
 static enum phase_verdict run(struct exchange *x)
 {
     const struct limit_except_conf *conf = exchange_conf(x, limit_except_feature);

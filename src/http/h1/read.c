@@ -65,7 +65,8 @@ struct io_result h1_fill(struct h1_conn *conn, size_t capacity)
     return got;
 }
 
-static bool begin_request(struct h1_conn *conn)
+/* `pipelined`: its first bytes came together with the request before it. */
+static bool begin_request(struct h1_conn *conn, bool pipelined)
 {
     struct http_loop *http = conn->http;
     struct exchange *x = exchange_new(http);
@@ -91,6 +92,7 @@ static bool begin_request(struct h1_conn *conn)
     x->log.connection_id = conn->id;
     x->log.log = h1_conn_log(conn);
     x->connection_requests = conn->requests + 1;
+    x->pipelined = pipelined;
     x->connection_start_ms = conn->start_ms;
     conn->stream = stream;
     conn->state = H1_HEAD;
@@ -307,10 +309,11 @@ static enum h1_read refuse_head(struct h1_conn *conn)
 enum h1_read h1_read_request(struct h1_conn *conn)
 {
     const struct core_conf *core = h1_conn_core(conn);
+    bool leftover = conn->requests > 0 && conn->in != NULL && buf_used(conn->in) > 0;
 
     for (;;) {
         if (conn->in != NULL && buf_used(conn->in) > 0) {
-            if (conn->stream == NULL && !begin_request(conn))
+            if (conn->stream == NULL && !begin_request(conn, leftover))
                 return no_more_head(conn, (struct io_result){.kind = IO_FAILED});
             struct slice in = slice_make(conn->in->data + conn->in->start, buf_used(conn->in));
             enum parse_result result = parse_request_head(in, &core->limits,

@@ -9,9 +9,9 @@ static const struct {
     const char *client;
     enum access_verdict want;
 } cases[] = {
-    {"10.0.0.1:5", ACCESS_DENIED},    {"10.1.2.3:5", ACCESS_ALLOWED}, {"11.0.0.1:5", ACCESS_SILENT},
-    {"[2001:db8::1]:5", ACCESS_ALLOWED}, {"[2001:db9::1]:5", ACCESS_SILENT},
-    {"unix:/run/x", ACCESS_DENIED},
+    {"10.0.0.1:5", ACCESS_DENIED},      {"10.1.2.3:5", ACCESS_ALLOWED},
+    {"11.0.0.1:5", ACCESS_SILENT},      {"[2001:db8::1]:5", ACCESS_ALLOWED},
+    {"[2001:db9::1]:5", ACCESS_SILENT}, {"unix:/run/x", ACCESS_DENIED},
 };
 
 static void add(struct access_rule *rule, struct access_rule *next, const char *text, bool deny)
