@@ -44,13 +44,26 @@ struct source {
 
 void tree_init(struct tree *tree, struct config_files *files)
 {
-    *tree = (struct tree){.sources = files, .arena = arena_new(1 << 16)};
+    *tree = (struct tree){
+        .sources = files, .arena = arena_new(1 << 12), .node_arena = arena_new(1 << 16)};
+    if (tree->node_arena == NULL) {
+        arena_drop(tree->arena);
+        tree->arena = NULL;
+    }
     if (tree->arena != NULL)
         map_init(&tree->file_by_path, tree->arena, false);
 }
 
+void tree_drop_nodes(struct tree *tree)
+{
+    arena_drop(tree->node_arena);
+    tree->node_arena = NULL;
+    tree->first = NULL;
+}
+
 void tree_fini(struct tree *tree)
 {
+    arena_drop(tree->node_arena);
     arena_drop(tree->arena);
     *tree = (struct tree){0};
 }
@@ -186,7 +199,7 @@ static struct node *make_node(struct source *source, const struct token *end)
                  WORDS_MAX);
         return NULL;
     }
-    node = arena_alloc(builder->tree->arena, sizeof *node + bytes);
+    node = arena_alloc(builder->tree->node_arena, sizeof *node + bytes);
     if (node == NULL) {
         out_of_memory(builder);
         return NULL;

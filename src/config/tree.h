@@ -41,8 +41,9 @@ struct tree_file {
 };
 
 struct tree {
-    struct arena *arena; /* owned */
-    struct node *first;  /* top level, in order */
+    struct arena *arena; /* owned: texts and paths, which what was loaded goes on pointing at */
+    struct arena *node_arena; /* owned: nodes and their words */
+    struct node *first;       /* top level, in order */
     struct tree_file *files;
     size_t file_count;
     size_t file_capacity;
@@ -54,6 +55,10 @@ struct tree {
 /* An empty tree. Without memory `arena` is NULL, which tree_parse() reports. */
 void tree_init(struct tree *tree, struct config_files *files);
 void tree_fini(struct tree *tree);
+
+/* Everything is loaded: gives the nodes back, which are most of the memory; texts and paths stay
+ * until tree_fini(). */
+void tree_drop_nodes(struct tree *tree);
 
 /* Parses `path` and what it includes. All errors go to `diag`; what could be understood is in the
  * tree even then. May follow tree_parse_text(); its directives come after those. */
