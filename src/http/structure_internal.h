@@ -1,5 +1,5 @@
 /* What structure.c (blocks), listen.c (addresses) and server_name.c (names) share while an http
- * block is loaded. */
+ * block is loaded. Runs in: whoever loads a config (master, its validating child, worker). */
 #pragma once
 
 #include "http/conf.h"

@@ -1,5 +1,5 @@
 /* What the files of the HTTP/1 server side share: conn.c (life and states), read.c (heads and
- * bodies in), send.c (out). */
+ * bodies in), send.c (out). Runs in: worker, loop threads. */
 #pragma once
 
 #include "base/buf.h"
