@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct balance;
 struct conf_feature;
 struct http_loop;
 struct loop;

@@ -1,5 +1,6 @@
 #include "http/structure.h"
 
+#include "balance/upstream.h"
 #include "base/arena.h"
 #include "base/diag.h"
 #include "config/loader.h"
@@ -286,6 +287,7 @@ static bool set_http(struct conf_call *call)
     bool ok = loader_block(call, CTX_HTTP, draft, &scope);
 
     draft->conf.settings = scope.conf;
+    upstreams_check(call->loader);
     ok = list_servers(call->loader, draft) && ok;
     ok = listens_finish(call->loader, draft) && ok;
     return finish_features(call->loader, &draft->conf) && ok;
