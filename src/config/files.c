@@ -5,7 +5,6 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/map.h"
-#include "config/files_internal.h"
 #include "config/record_internal.h"
 
 #include <errno.h>
@@ -107,18 +106,17 @@ bool config_files_add(struct config_files *files, const char *path, struct slice
     return copy.data != NULL && files_put(files, slice_of(path), copy) != NULL;
 }
 
-static void report(struct diag *diag, const struct diag_place *place, const char *call,
-                   const char *path)
+/* nginx's words, which tools look for. The caller gives the message its place. */
+static void report(struct diag *diag, const char *call, const char *path)
 {
     int error = errno;
 
-    diag_add(diag, DIAG_ERROR, place, "%s \"%s\" failed (%d: %s)", call, path, error,
+    diag_add(diag, DIAG_ERROR, NULL, "%s \"%s\" failed (%d: %s)", call, path, error,
              strerror(error));
 }
 
 struct read_job {
     const char *path;
-    const struct diag_place *place;
     struct diag *diag;
     char *bytes; /* heap */
     size_t len;
@@ -134,12 +132,12 @@ static bool grow(struct read_job *job)
     if (job->len < job->capacity)
         return true;
     if (job->len > FILE_BYTES_MAX) {
-        diag_add(job->diag, DIAG_ERROR, job->place, "\"%s\" is larger than 256 MiB", job->path);
+        diag_add(job->diag, DIAG_ERROR, NULL, "\"%s\" is larger than 256 MiB", job->path);
         return false;
     }
     grown = realloc(job->bytes, capacity);
     if (grown == NULL) {
-        report(job->diag, job->place, "malloc()", job->path);
+        report(job->diag, "malloc()", job->path);
         return false;
     }
     job->bytes = grown;
@@ -159,7 +157,7 @@ static bool read_to_end(struct read_job *job, int fd)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            report(job->diag, job->place, "read()", job->path);
+            report(job->diag, "read()", job->path);
             return false;
         }
         if (n == 0)
@@ -174,7 +172,7 @@ static bool read_open_file(struct read_job *job, int fd)
     struct stat status;
 
     if (fstat(fd, &status) != 0) {
-        report(job->diag, job->place, "fstat()", job->path);
+        report(job->diag, "fstat()", job->path);
         return false;
     }
     job->capacity = 4096;
@@ -182,13 +180,13 @@ static bool read_open_file(struct read_job *job, int fd)
         job->capacity = (size_t)status.st_size + 1; /* one more, to see the end at once */
     job->bytes = malloc(job->capacity);
     if (job->bytes == NULL) {
-        report(job->diag, job->place, "malloc()", job->path);
+        report(job->diag, "malloc()", job->path);
         return false;
     }
     if (!read_to_end(job, fd))
         return false;
     if (memchr(job->bytes, '\0', job->len) != NULL) {
-        diag_add(job->diag, DIAG_ERROR, job->place, "\"%s\" has NUL bytes: it is not a text file",
+        diag_add(job->diag, DIAG_ERROR, NULL, "\"%s\" has NUL bytes: it is not a text file",
                  job->path);
         return false;
     }
@@ -201,14 +199,14 @@ static struct file_entry *read_from_disk(struct config_files *files, struct read
     int fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
     if (fd < 0) {
-        report(job->diag, job->place, "open()", job->path);
+        report(job->diag, "open()", job->path);
         goto out;
     }
     if (!read_open_file(job, fd))
         goto out;
     file = files_put(files, slice_of(job->path), slice_make(job->bytes, job->len));
     if (file == NULL) {
-        diag_add(job->diag, DIAG_ERROR, job->place, "no memory for \"%s\"", job->path);
+        diag_add(job->diag, DIAG_ERROR, NULL, "no memory for \"%s\"", job->path);
         goto out;
     }
     file->heap = true;
@@ -220,14 +218,14 @@ out:
     return file;
 }
 
-bool files_read_at(struct config_files *files, const char *path, struct slice *text,
-                   struct diag *diag, const struct diag_place *place)
+bool config_files_read(struct config_files *files, const char *path, struct slice *text,
+                       struct diag *diag)
 {
     struct file_entry *file = map_get(&files->by_path, slice_of(path));
-    struct read_job job = {.path = path, .place = place, .diag = diag};
+    struct read_job job = {.path = path, .diag = diag};
 
     if (file == NULL && files->mapping != NULL) {
-        diag_add(diag, DIAG_ERROR, place, "\"%s\" is not in the record of config files", path);
+        diag_add(diag, DIAG_ERROR, NULL, "\"%s\" is not in the record of config files", path);
         return false;
     }
     if (file == NULL)
@@ -236,12 +234,6 @@ bool files_read_at(struct config_files *files, const char *path, struct slice *t
         return false;
     *text = file->text;
     return true;
-}
-
-bool config_files_read(struct config_files *files, const char *path, struct slice *text,
-                       struct diag *diag)
-{
-    return files_read_at(files, path, text, diag, NULL);
 }
 
 static struct glob_entry *glob_on_disk(struct config_files *files, const char *pattern)

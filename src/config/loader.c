@@ -221,17 +221,9 @@ static bool check_form(struct loader *loader, const struct scope *scope, const s
 {
     const struct directive *row = entry->row;
     struct arg_range args = directive_args(row);
-    struct diag_place place;
 
-    tree_place(loader->tree, node, 0, &place);
-    if (row->block && !node->is_block) {
-        diag_add(loader->diag, DIAG_ERROR, &place, "directive \"%s\" has no opening \"{\"",
-                 row->name);
-        return false;
-    }
-    if (!row->block && node->is_block) {
-        diag_add(loader->diag, DIAG_ERROR, &place, "directive \"%s\" is not terminated by \";\"",
-                 row->name);
+    if (row->block != node->is_block) {
+        report_form(loader, node);
         return false;
     }
     if (node->word_count - 1u < args.min ||

@@ -38,6 +38,7 @@ struct loader_private {
 
 /* Why no row fits: unknown, of a module that is not built in, or not allowed here. */
 void report_no_row(struct loader *loader, const struct scope *scope, const struct node *node);
+void report_form(struct loader *loader, const struct node *node); /* a block, or none, where not */
 void report_duplicate(struct loader *loader, const struct scope *scope, const struct node *node);
 void report_arguments(struct loader *loader, const struct node *node);
 void report_unknown_variables(struct loader *loader);

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "config/nearest_internal.h"
+#include "config/tree_internal.h"
 #include "config/variable.h"
 
 #include <stdarg.h>
@@ -30,6 +31,17 @@ static const struct {
 };
 
 static const unsigned STREAM_CONTEXTS = CTX_STREAM | CTX_STREAM_SERVER | CTX_STREAM_UPSTREAM;
+
+/* Gives the message added last its place. After it, since a place costs a walk along its line, and
+ * messages beyond the limit of the diag are dropped. False: this one was. */
+static bool at(struct loader *loader, const struct node *node, size_t index)
+{
+    struct diag_entry *newest = loader->diag->newest;
+
+    if (newest != NULL)
+        tree_place(loader->tree, node, index, &newest->place);
+    return newest != NULL;
+}
 
 struct slice context_names(struct arena *arena, unsigned contexts)
 {
@@ -68,20 +80,20 @@ static const char *nearest_directive(const struct loader *loader, const struct s
 }
 
 static void report_unknown(struct loader *loader, const struct scope *scope,
-                           const struct node *node, const struct diag_place *place)
+                           const struct node *node)
 {
     struct slice name = node->words[0].text;
     const char *module = known_module(name, scope->context & STREAM_CONTEXTS);
-    const char *nearest;
+    const char *nearest = NULL;
 
-    if (module != NULL) {
-        diag_add(loader->diag, DIAG_ERROR, place,
+    if (module != NULL)
+        diag_add(loader->diag, DIAG_ERROR, NULL,
                  "directive \"%.*s\" belongs to the %s module, which this build does not have",
                  SLICE_ARG(name), module);
-        return;
-    }
-    diag_add(loader->diag, DIAG_ERROR, place, "unknown directive \"%.*s\"", SLICE_ARG(name));
-    nearest = nearest_directive(loader, scope, name);
+    else
+        diag_add(loader->diag, DIAG_ERROR, NULL, "unknown directive \"%.*s\"", SLICE_ARG(name));
+    if (at(loader, node, 0) && module == NULL)
+        nearest = nearest_directive(loader, scope, name);
     if (nearest != NULL)
         diag_hint(loader->diag, "did you mean \"%s\"?", nearest);
 }
@@ -91,19 +103,27 @@ void report_no_row(struct loader *loader, const struct scope *scope, const struc
     struct slice name = node->words[0].text;
     const struct entry *entry = map_get(&loader->inner->by_name, name);
     unsigned contexts = 0;
-    struct diag_place place;
 
-    tree_place(loader->tree, node, 0, &place);
     if (entry == NULL) {
-        report_unknown(loader, scope, node, &place);
+        report_unknown(loader, scope, node);
         return;
     }
     for (; entry != NULL; entry = entry->next)
         contexts |= entry->row->contexts;
-    diag_add(loader->diag, DIAG_ERROR, &place, "\"%.*s\" directive is not allowed here",
+    diag_add(loader->diag, DIAG_ERROR, NULL, "\"%.*s\" directive is not allowed here",
              SLICE_ARG(name));
-    diag_hint(loader->diag, "it may stand in: %.*s",
-              SLICE_ARG(context_names(loader->scratch, contexts)));
+    if (at(loader, node, 0))
+        diag_hint(loader->diag, "it may stand in: %.*s",
+                  SLICE_ARG(context_names(loader->scratch, contexts)));
+}
+
+void report_form(struct loader *loader, const struct node *node)
+{
+    diag_add(loader->diag, DIAG_ERROR, NULL,
+             node->is_block ? "directive \"%.*s\" is not terminated by \";\""
+                            : "directive \"%.*s\" has no opening \"{\"",
+             SLICE_ARG(node->words[0].text));
+    (void)at(loader, node, 0);
 }
 
 void report_duplicate(struct loader *loader, const struct scope *scope, const struct node *node)
@@ -111,9 +131,10 @@ void report_duplicate(struct loader *loader, const struct scope *scope, const st
     const struct node *it = scope->node == NULL ? loader->tree->first : scope->node->children;
     struct diag_place place;
 
-    tree_place(loader->tree, node, 0, &place);
-    diag_add(loader->diag, DIAG_ERROR, &place, "\"%.*s\" directive is duplicate",
+    diag_add(loader->diag, DIAG_ERROR, NULL, "\"%.*s\" directive is duplicate",
              SLICE_ARG(node->words[0].text));
+    if (!at(loader, node, 0))
+        return;
     while (it != NULL && it != node && !slice_eq(it->words[0].text, node->words[0].text))
         it = it->next;
     if (it == NULL || it == node)
@@ -123,18 +144,15 @@ void report_duplicate(struct loader *loader, const struct scope *scope, const st
 }
 
 /* The usual cause of too many arguments: the next line's directive became one of them. */
-void report_arguments(struct loader *loader, const struct node *node)
+static void hint_semicolon(struct loader *loader, const struct node *node)
 {
-    struct diag_place name_place;
     struct diag_place place;
 
-    tree_place(loader->tree, node, 0, &name_place);
-    diag_add(loader->diag, DIAG_ERROR, &name_place,
-             "invalid number of arguments in \"%.*s\" directive", SLICE_ARG(node->words[0].text));
     for (size_t i = 1; i < node->word_count; i++) {
+        if (node->words[i].quoted || map_get(&loader->inner->by_name, node->words[i].text) == NULL)
+            continue;
         tree_place(loader->tree, node, i, &place);
-        if (place.line > name_place.line && !node->words[i].quoted &&
-            map_get(&loader->inner->by_name, node->words[i].text) != NULL) {
+        if (place.line > node->line) {
             diag_hint(loader->diag, "is the \";\" missing before \"%.*s\" in line %u?",
                       SLICE_ARG(node->words[i].text), place.line);
             return;
@@ -142,20 +160,46 @@ void report_arguments(struct loader *loader, const struct node *node)
     }
 }
 
-/* Where `$name` or `${name` stands in the directive; 0 if nowhere. */
+void report_arguments(struct loader *loader, const struct node *node)
+{
+    diag_add(loader->diag, DIAG_ERROR, NULL, "invalid number of arguments in \"%.*s\" directive",
+             SLICE_ARG(node->words[0].text));
+    if (at(loader, node, 0))
+        hint_semicolon(loader, node);
+}
+
+static bool is_name_char(char c)
+{
+    char lower = ascii_lower(c);
+
+    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* `$name` or `${name`, and not the beginning of a longer name. */
+static bool has_variable(struct slice text, struct slice name)
+{
+    ptrdiff_t dollar;
+
+    while ((dollar = slice_find(text, '$')) >= 0) {
+        struct slice found;
+
+        text = slice_skip(text, (size_t)dollar + 1);
+        if (text.len > 0 && text.data[0] == '{')
+            text = slice_skip(text, 1);
+        found = slice_head(text, name.len);
+        if (slice_eq_nocase(found, name) &&
+            (text.len == name.len || !is_name_char(text.data[name.len])))
+            return true;
+    }
+    return false;
+}
+
+/* 0 if nowhere. */
 static size_t word_with(const struct node *node, struct slice name)
 {
     for (size_t i = 1; i < node->word_count; i++) {
-        struct slice rest = node->words[i].text;
-        ptrdiff_t at;
-
-        while ((at = slice_find(rest, '$')) >= 0) {
-            rest = slice_skip(rest, (size_t)at + 1);
-            if (rest.len > 0 && rest.data[0] == '{')
-                rest = slice_skip(rest, 1);
-            if (slice_eq_nocase(slice_head(rest, name.len), name))
-                return i;
-        }
+        if (has_variable(node->words[i].text, name))
+            return i;
     }
     return 0;
 }
@@ -164,15 +208,15 @@ void report_unknown_variables(struct loader *loader)
 {
     for (struct pending *it = loader->inner->pending; it != NULL; it = it->next) {
         struct slice name = it->variable->name;
-        struct diag_place place = {0};
-        const char *nearest;
+        const char *nearest = NULL;
 
         if (variables_known(it->variable))
             continue;
+        diag_add(loader->diag, DIAG_ERROR, NULL, "unknown \"%.*s\" variable", SLICE_ARG(name));
+        if (loader->diag->newest == NULL)
+            continue;
         if (it->node != NULL)
-            tree_place(loader->tree, it->node, word_with(it->node, name), &place);
-        diag_add(loader->diag, DIAG_ERROR, place.file == NULL ? NULL : &place,
-                 "unknown \"%.*s\" variable", SLICE_ARG(name));
+            (void)at(loader, it->node, word_with(it->node, name));
         nearest = variables_nearest(it->variables, name);
         if (nearest != NULL)
             diag_hint(loader->diag, "did you mean \"$%s\"?", nearest);
@@ -238,15 +282,15 @@ void report_sort(struct loader *loader)
 
 static void say(struct conf_call *call, enum diag_level level, size_t index, struct slice text)
 {
-    struct diag_place place;
+    const char *message = text.data == NULL ? "no memory" : text.data;
 
-    tree_place(call->loader->tree, call->node, index, &place);
-    if (place.file == NULL)
-        diag_add(call->loader->diag, level, NULL, "%s (the default of \"%s\")",
-                 text.data == NULL ? "no memory" : text.data, call->directive->name);
-    else
-        diag_add(call->loader->diag, level, &place, "%s",
-                 text.data == NULL ? "no memory" : text.data);
+    if (call->node->file == TREE_NO_FILE) {
+        diag_add(call->loader->diag, level, NULL, "%s (the default of \"%s\")", message,
+                 call->directive->name);
+        return;
+    }
+    diag_add(call->loader->diag, level, NULL, "%s", message);
+    (void)at(call->loader, call->node, index);
 }
 
 bool conf_error(struct conf_call *call, size_t index, const char *format, ...)
@@ -283,13 +327,12 @@ void conf_hint(struct conf_call *call, const char *format, ...)
 bool conf_no_blocks(struct conf_call *call)
 {
     bool clean = true;
-    struct diag_place place;
 
     for (const struct node *it = call->node->children; it != NULL; it = it->next) {
         if (!it->is_block)
             continue;
-        tree_place(call->loader->tree, it, 0, &place);
-        diag_add(call->loader->diag, DIAG_ERROR, &place, "unexpected \"{\"");
+        diag_add(call->loader->diag, DIAG_ERROR, NULL, "unexpected \"{\"");
+        (void)at(call->loader, it, 0);
         clean = false;
     }
     return clean;

@@ -4,7 +4,6 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "config/files.h"
-#include "config/files_internal.h"
 #include "config/lexer_internal.h"
 #include "config/tree_internal.h"
 
@@ -117,12 +116,21 @@ static void out_of_memory(struct builder *builder)
     builder->no_memory = true;
 }
 
-static void place_token(const struct source *source, const struct token *token,
-                        struct diag_place *place)
+/* Gives the message added last its place. After it, since a place costs a walk along its line, and
+ * messages beyond the limit of the diag are dropped. */
+static void at_token(const struct source *source, const struct token *token)
 {
-    const struct tree *tree = source->builder->tree;
+    struct diag_entry *newest = source->builder->diag->newest;
 
-    tree_place_at(&tree->files[source->file], token->offset, token->line, place);
+    if (newest != NULL)
+        tree_place_at(&source->builder->tree->files[source->file], token->offset, token->line,
+                      &newest->place);
+}
+
+static void at_node(const struct builder *builder, const struct node *node, size_t index)
+{
+    if (builder->diag->newest != NULL)
+        tree_place(builder->tree, node, index, &builder->diag->newest->place);
 }
 
 /* The file's index, the same for the same path. -1: reported. */
@@ -191,12 +199,11 @@ static struct node *make_node(struct source *source, const struct token *end)
     struct builder *builder = source->builder;
     size_t bytes = builder->word_count * sizeof *builder->words;
     struct node *node;
-    struct diag_place place;
 
     if (builder->word_count > WORDS_MAX) {
-        place_token(source, end, &place);
-        diag_add(builder->diag, DIAG_ERROR, &place, "more than %d parameters in one directive",
+        diag_add(builder->diag, DIAG_ERROR, NULL, "more than %d parameters in one directive",
                  WORDS_MAX);
+        at_token(source, end);
         return NULL;
     }
     node = arena_alloc(builder->tree->node_arena, sizeof *node + bytes);
@@ -224,19 +231,19 @@ static bool is_circle(const struct source *source, int file)
     return false;
 }
 
-/* Says the whole way round: "a.conf:3 -> b.conf:9 -> a.conf". */
-static void report_circle(const struct source *source, const struct diag_place *place, int file)
+static void report_circle(const struct source *source, const struct node *node, int file)
 {
     const struct tree *tree = source->builder->tree;
+    struct diag *diag = source->builder->diag;
     const struct source *first = source;
 
     while (first->file != file)
         first = first->includer;
-    diag_add(source->builder->diag, DIAG_ERROR, place,
-             "\"include\" goes in a circle: \"%s\" is being read already", tree->files[file].path);
+    diag_add(diag, DIAG_ERROR, NULL, "\"include\" goes in a circle: \"%s\" is being read already",
+             tree->files[file].path);
+    at_node(source->builder, node, 1);
     if (first != source)
-        diag_hint(source->builder->diag, "it includes this file at %s:%u", tree->files[file].path,
-                  first->at->line);
+        diag_hint(diag, "it includes this file at %s:%u", tree->files[file].path, first->at->line);
 }
 
 static void include_file(struct source *source, const struct node *node, const char *path)
@@ -244,26 +251,27 @@ static void include_file(struct source *source, const struct node *node, const c
     struct builder *builder = source->builder;
     struct source inner = {.includer = source, .builder = builder};
     struct slice text;
-    struct diag_place place;
     unsigned level = 0;
     int file;
 
-    tree_place(builder->tree, node, 1, &place);
-    if (!files_read_at(builder->tree->sources, path, &text, builder->diag, &place))
+    if (!config_files_read(builder->tree->sources, path, &text, builder->diag)) {
+        at_node(builder, node, 1);
         return;
+    }
     file = add_file(builder, path, text);
     if (file < 0)
         return;
     source->at = node;
     if (is_circle(source, file)) {
-        report_circle(source, &place, file);
+        report_circle(source, node, file);
         return;
     }
     for (const struct source *it = source; it != NULL; it = it->includer)
         level++;
     if (level > TREE_INCLUDE_MAX) {
-        diag_add(builder->diag, DIAG_ERROR, &place, "files include each other more than %d deep",
+        diag_add(builder->diag, DIAG_ERROR, NULL, "files include each other more than %d deep",
                  TREE_INCLUDE_MAX);
+        at_node(builder, node, 1);
         return;
     }
     inner.file = (uint16_t)file;
@@ -287,15 +295,14 @@ static void include_glob(struct source *source, const struct node *node, const c
 static void include(struct source *source, const struct node *node)
 {
     struct builder *builder = source->builder;
-    struct diag_place place;
     struct slice name;
     struct slice path;
 
     if (node->word_count != 2 || node->is_block) {
-        tree_place(builder->tree, node, 0, &place);
-        diag_add(builder->diag, DIAG_ERROR, &place, "%s",
+        diag_add(builder->diag, DIAG_ERROR, NULL, "%s",
                  node->is_block ? "directive \"include\" is not terminated by \";\""
                                 : "invalid number of arguments in \"include\" directive");
+        at_node(builder, node, 0);
         return;
     }
     name = node->words[1].text;
@@ -315,13 +322,11 @@ static void include(struct source *source, const struct node *node)
 static void open_block(struct source *source, struct node *node, const struct token *token)
 {
     struct builder *builder = source->builder;
-    struct diag_place place;
 
     if (builder->depth == TREE_DEPTH_MAX || node == NULL) {
         if (node != NULL) {
-            place_token(source, token, &place);
-            diag_add(builder->diag, DIAG_ERROR, &place, "blocks nest deeper than %d",
-                     TREE_DEPTH_MAX);
+            diag_add(builder->diag, DIAG_ERROR, NULL, "blocks nest deeper than %d", TREE_DEPTH_MAX);
+            at_token(source, token);
         }
         source->ignored++;
         return;
@@ -338,10 +343,8 @@ static void append(struct builder *builder, struct node *node)
 
 static void report_unexpected(struct source *source, const struct token *token)
 {
-    struct diag_place place;
-
-    place_token(source, token, &place);
-    diag_add(source->builder->diag, DIAG_ERROR, &place, "unexpected \"%c\"", token->raw.data[0]);
+    diag_add(source->builder->diag, DIAG_ERROR, NULL, "unexpected \"%c\"", token->raw.data[0]);
+    at_token(source, token);
 }
 
 /* `;` or `{`: the words before it are a directive. */
@@ -349,15 +352,14 @@ static void end_directive(struct source *source, const struct token *token)
 {
     struct builder *builder = source->builder;
     bool is_block = token->kind == TOKEN_OPEN;
-    struct diag_place place;
     struct node *node = NULL;
 
     if (builder->word_count == 0) {
         report_unexpected(source, token);
     } else if (source->is_argument && is_block) {
-        place_token(source, token, &place);
-        diag_add(builder->diag, DIAG_ERROR, &place,
+        diag_add(builder->diag, DIAG_ERROR, NULL,
                  "block directives are not supported in -g option");
+        at_token(source, token);
     } else if (source->ignored == 0) {
         node = make_node(source, token);
     }
@@ -396,38 +398,35 @@ static void close_block(struct source *source, const struct token *token)
 static void report_long(struct source *source, const struct token *token)
 {
     struct diag *diag = source->builder->diag;
-    struct diag_place place;
 
-    place_token(source, token, &place);
     if (token->quote != 0)
-        diag_add(diag, DIAG_ERROR, &place,
+        diag_add(diag, DIAG_ERROR, NULL,
                  "too long parameter, probably missing terminating \"%c\" character", token->quote);
     else
-        diag_add(diag, DIAG_ERROR, &place, "too long parameter \"%.10s...\" started",
+        diag_add(diag, DIAG_ERROR, NULL, "too long parameter \"%.10s...\" started",
                  token->raw.data);
+    at_token(source, token);
 }
 
 static void report_cut(struct source *source, const struct token *token)
 {
-    struct builder *builder = source->builder;
-    struct diag_place place;
+    struct diag *diag = source->builder->diag;
 
-    place_token(source, token, &place);
-    diag_add(builder->diag, DIAG_ERROR, &place,
+    diag_add(diag, DIAG_ERROR, NULL,
              source->is_argument ? "unexpected end of parameter, expecting \";\""
                                  : "unexpected end of file, expecting \";\" or \"}\"");
+    at_token(source, token);
     if (token->quote != 0)
-        diag_hint(builder->diag, "this quote is never closed");
+        diag_hint(diag, "this quote is never closed");
 }
 
 static void report_open(struct source *source, const struct token *token)
 {
     struct builder *builder = source->builder;
     const struct node *node = builder->frames[builder->depth].node;
-    struct diag_place place;
 
-    place_token(source, token, &place);
-    diag_add(builder->diag, DIAG_ERROR, &place, "unexpected end of file, expecting \"}\"");
+    diag_add(builder->diag, DIAG_ERROR, NULL, "unexpected end of file, expecting \"}\"");
+    at_token(source, token);
     if (node != NULL && source->ignored == 0)
         diag_hint(builder->diag, "the block \"%.*s\" begins at line %u",
                   SLICE_ARG(node->words[0].text), node->line);
