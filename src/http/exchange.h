@@ -210,7 +210,7 @@ struct exchange {
     void *upstream_state;                   /* its log of tries, arena: $upstream_* */
     uint64_t connection_id;
     uint64_t connection_requests;
-    bool pipelined; /* it came together with the request before it: $pipe */
+    bool pipelined;               /* it came together with the request before it: $pipe */
     uint64_t connection_start_ms; /* monotonic: $connection_time */
     const struct proxy_protocol
         *proxy_protocol;      /* what a PROXY header said; NULL: there was none */
