@@ -17,9 +17,16 @@
     R(variables_connection)                                                                        \
     R(variables_response)                                                                          \
     R(variables_file)                                                                              \
+    R(map)                                                                                         \
+    R(geo)                                                                                         \
+    R(split_clients)                                                                               \
+    R(realip) /* first: who asks must be known before anything is asked about it */                \
     R(server_rewrite)                                                                              \
     R(limit_except) /* before rewrite: its block has none */                                       \
     R(rewrite)                                                                                     \
+    R(realip_location)                                                                             \
+    R(referer)                                                                                     \
+    R(stub_status)                                                                                 \
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
     R(headers) /* after whatever makes fields of its own */                                        \
