@@ -18,6 +18,8 @@ struct feature {
     bool (*on_head)(struct exchange *x);
     /* STEP_LOG: every exchange, also failed ones. Must not wait. */
     void (*on_log)(struct exchange *x);
+    /* The loop ends: gives back what its slot (http_loop_slot) refers to, not the slot itself. */
+    void (*on_loop_end)(void *slot);
     const struct variable *variables;
     size_t variable_count;
     /* Once per loaded http block, after all its blocks: whole-config checks and tables. */

@@ -21,6 +21,7 @@
     R(geo)                                                                                         \
     R(split_clients)                                                                               \
     R(realip) /* first: who asks must be known before anything is asked about it */                \
+    R(http_files)                                                                                  \
     R(server_rewrite)                                                                              \
     R(limit_except) /* before rewrite: its block has none */                                       \
     R(rewrite)                                                                                     \
@@ -29,6 +30,9 @@
     R(stub_status)                                                                                 \
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
+    R(try_files)                                                                                   \
+    R(index) /* a folder is looked into before it is listed or refused */                          \
+    R(static)                                                                                      \
     R(headers) /* after whatever makes fields of its own */                                        \
     R(access_log)
 

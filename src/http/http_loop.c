@@ -266,6 +266,18 @@ void http_loop_abort(struct http_loop *http)
     tell_if_empty(http);
 }
 
+static void free_slots(struct http_loop *http)
+{
+    for (size_t i = 0; i < http_feature_count; i++) {
+        const struct feature *feature = http_feature_list[i];
+
+        if (http->slots[i] != NULL && feature->on_loop_end != NULL)
+            feature->on_loop_end(http->slots[i]);
+        free(http->slots[i]);
+    }
+    free(http->slots);
+}
+
 void http_loop_free(struct http_loop *http)
 {
     if (http == NULL)
@@ -278,9 +290,7 @@ void http_loop_free(struct http_loop *http)
     if (http->current != NULL)
         snapshot_user_unref(http->current);
     log_loop_close(http);
-    for (size_t i = 0; i < http_feature_count; i++)
-        free(http->slots[i]);
-    free(http->slots);
+    free_slots(http);
     free(http);
 }
 

@@ -56,6 +56,7 @@ struct slice response_type_for(struct exchange *x, struct slice file_name);
  * response_add_filter(). */
 struct body_filter {
     struct body_filter *next; /* the following filter; NULL: the queue to the codec */
+    bool takes_files;         /* it can handle file ranges; else producers read files for it */
     /* Takes the chunk over; passes what comes of it to body_filter_pass(filter, ...). chunk NULL:
      * the end. False: no memory or failure. */
     bool (*push)(struct body_filter *filter, struct exchange *x, struct chunk *chunk);

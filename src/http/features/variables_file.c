@@ -3,45 +3,30 @@
 #include "base/arena.h"
 #include "config/directive.h"
 #include "http/core_conf.h"
-#include "http/features/document.h"
 #include "http/features/variable_text.h"
+#include "http/path.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 
-bool document_root(struct exchange *x, struct slice *root)
-{
-    return template_eval(paths_of(x)->root, &x->subject, root);
-}
-
-bool document_path(struct exchange *x, struct slice *path)
-{
-    const struct path_conf *paths = paths_of(x);
-    struct slice rest = x->request.uri;
-    struct slice root;
-
-    if (!document_root(x, &root))
-        return false;
-    /* A regex location's alias is the whole path, made of captures. */
-    if (paths->is_alias)
-        rest = paths->alias_location.data == NULL ? slice_make("", 0)
-                                                  : slice_skip(rest, paths->alias_location.len);
-    *path = arena_printf(x->subject.arena, "%.*s%.*s", SLICE_ARG(root), SLICE_ARG(rest));
-    return path->data != NULL;
-}
-
 static bool get_document_root(struct subject *subject, const struct variable *v, struct slice *text)
 {
     (void)v;
-    return exchange_of(subject)->settings != NULL && document_root(exchange_of(subject), text);
+    return exchange_of(subject)->settings != NULL && path_document_root(exchange_of(subject), text);
 }
 
 static bool get_request_filename(struct subject *subject, const struct variable *v,
                                  struct slice *text)
 {
+    struct exchange *x = exchange_of(subject);
+    struct path path;
+
     (void)v;
-    return exchange_of(subject)->settings != NULL && document_path(exchange_of(subject), text);
+    if (x->settings == NULL || !path_for_uri(x, x->request.uri, &path))
+        return false;
+    *text = path.full;
+    return true;
 }
 
 static bool get_realpath_root(struct subject *subject, const struct variable *v, struct slice *text)
@@ -51,7 +36,7 @@ static bool get_realpath_root(struct subject *subject, const struct variable *v,
     struct slice root;
 
     (void)v;
-    if (x->settings == NULL || !document_root(x, &root))
+    if (x->settings == NULL || !path_document_root(x, &root))
         return false;
     root = arena_copy(subject->arena, root);
     if (root.data == NULL)
