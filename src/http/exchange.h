@@ -122,16 +122,16 @@ struct response {
     struct slice charset;
     struct slice
         location; /* for redirects: relative ones are completed as absolute_redirect says */
-    int64_t content_length;     /* -1: unknown, framing is the codec's affair */
-    time_t last_modified;       /* -1: none */
-    bool begun;                 /* response_begin() was called: status and headers are final */
-    bool ended;                 /* response_end() was called */
-    bool no_body;               /* HEAD, 204, 304 */
-    bool allow_ranges;          /* the range filter may cut it */
-    bool seeks;                 /* the producer sends content_length bytes from first_byte on: a single
-                                   range needs no filter */
-    uint64_t first_byte;        /* set by the range filter if `seeks` */
-    bool single_range;          /* only single ranges (slices, caches) */
+    int64_t content_length; /* -1: unknown, framing is the codec's affair */
+    time_t last_modified;   /* -1: none */
+    bool begun;             /* response_begin() was called: status and headers are final */
+    bool ended;             /* response_end() was called */
+    bool no_body;           /* HEAD, 204, 304 */
+    bool allow_ranges;      /* the range filter may cut it */
+    bool seeks;             /* the producer sends content_length bytes from first_byte on: a single
+                               range needs no filter */
+    uint64_t first_byte;    /* set by the range filter if `seeks` */
+    bool single_range;      /* only single ranges (slices, caches) */
     bool header_only_etag_weak; /* a filter changed the bytes: the ETag must become weak */
     bool chunked_allowed;       /* `chunked_transfer_encoding` */
     struct chunk *first;        /* body chunks that passed the filters, for the codec */

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 enum {
-    CONTENTS_FILES_MAX = 2048,               /* per loop: small files kept in memory ... */
-    CONTENTS_BYTES_MAX = 8 * 1024 * 1024,    /* ... and how much they may be */
+    CONTENTS_FILES_MAX = 2048,            /* per loop: small files kept in memory ... */
+    CONTENTS_BYTES_MAX = 8 * 1024 * 1024, /* ... and how much they may be */
     CONTENTS_AGE_MS = 2000, /* a file that changed later than this before may change again without
                                another time stamp: it is not kept */
 };
@@ -150,8 +150,8 @@ static struct file_entry *find_entry(struct exchange *x, struct slice path, enum
     return fresh_entry(x, conf->open_max > 0 ? &files->open : &files->contents, path, want);
 }
 
-static struct file_entry *keep_open(struct exchange *x, struct file_table *table,
-                                    struct slice path, const struct file *file)
+static struct file_entry *keep_open(struct exchange *x, struct file_table *table, struct slice path,
+                                    const struct file *file)
 {
     const struct file_conf *conf = files_of(x);
     uint64_t now_ms = loop_now_ms(x->loop);
@@ -172,8 +172,7 @@ static struct file_entry *keep_contents(struct exchange *x, struct file_table *t
 {
     uint64_t changed_ms = (uint64_t)file->changed_exact.tv_sec * 1000;
 
-    if (file->contents == NULL ||
-        changed_ms + CONTENTS_AGE_MS > loop_clock(x->loop)->wall_ms)
+    if (file->contents == NULL || changed_ms + CONTENTS_AGE_MS > loop_clock(x->loop)->wall_ms)
         return NULL;
     struct file_entry *entry = file_table_put(table, path, file, loop_now_ms(x->loop));
 
@@ -232,9 +231,10 @@ static bool make_request(struct exchange *x, struct slice path, enum file_want w
     const struct file_conf *conf = files_of(x);
     struct slice trusted;
 
-    *request = (struct file_request){
-        .path = path.data, .want = want, .symlinks = conf->symlinks,
-        .contents_max = FILE_CONTENTS_MAX};
+    *request = (struct file_request){.path = path.data,
+                                     .want = want,
+                                     .symlinks = conf->symlinks,
+                                     .contents_max = FILE_CONTENTS_MAX};
     if (conf->symlinks == SYMLINKS_FOLLOW || conf->trusted_path == NULL)
         return true;
     if (!template_eval(conf->trusted_path, &x->subject, &trusted))

@@ -17,7 +17,8 @@ struct exchange;
 struct path;
 
 enum {
-    FILE_CONTENTS_MAX = 16320, /* up to here a file is read at once and sent from memory: one pooled buffer */
+    FILE_CONTENTS_MAX =
+        16320, /* up to here a file is read at once and sent from memory: one pooled buffer */
     FILE_ETAG_BYTES = 40,
 };
 
@@ -42,8 +43,8 @@ enum file_want {
 };
 
 enum file_answer {
-    FILE_FOUND,     /* `*file` says what, perhaps an error */
-    FILE_LATER,     /* a thread looks; exchange_resume() will be called: ask again then */
+    FILE_FOUND, /* `*file` says what, perhaps an error */
+    FILE_LATER, /* a thread looks; exchange_resume() will be called: ask again then */
     FILE_NO_MEMORY,
 };
 

@@ -48,8 +48,8 @@ static bool set_trusted(struct conf_call *call, struct slice text)
 
     if (text.len == 0)
         return conf_error(call, 2, "no path in \"from=\"");
-    conf->trusted_path =
-        template_compile(call->loader->variables, call->loader->arena, text, &error);
+    conf->trusted_path = template_compile(call->loader->variables, call->loader->arena, text,
+                                          &error);
     return conf->trusted_path != NULL || conf_error(call, 2, "%s", error);
 }
 

@@ -9,10 +9,10 @@ enum { SYMLINKS_FOLLOW, SYMLINKS_REFUSE, SYMLINKS_SAME_OWNER };
 struct file_request {
     const char *path; /* terminated */
     enum file_want want;
-    int symlinks;            /* SYMLINKS_: disable_symlinks */
-    size_t trusted_bytes;    /* of the path: links in there are followed (from=) */
-    size_t contents_max;     /* read the contents of files up to this size into `contents` */
-    char *contents;          /* room for contents_max bytes, or NULL */
+    int symlinks;         /* SYMLINKS_: disable_symlinks */
+    size_t trusted_bytes; /* of the path: links in there are followed (from=) */
+    size_t contents_max;  /* read the contents of files up to this size into `contents` */
+    char *contents;       /* room for contents_max bytes, or NULL */
 };
 
 /* Fills `*file`; `file->fd` is the caller's to close. What was read is in `request->contents`, and

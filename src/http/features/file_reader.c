@@ -160,8 +160,7 @@ static bool read_here(struct file_reader *reader, int *error)
         got = pread(reader->fd, buf->data, wanted, (off_t)reader->offset);
     while (got < 0 && errno == EINTR);
     *error = got < 0 ? errno : 0;
-    struct chunk *chunk =
-        got > 0 ? chunk_memory(x, slice_make(buf->data, (size_t)got), buf) : NULL;
+    struct chunk *chunk = got > 0 ? chunk_memory(x, slice_make(buf->data, (size_t)got), buf) : NULL;
 
     if (chunk == NULL) {
         buf_unref(buf);

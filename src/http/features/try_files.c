@@ -36,8 +36,8 @@ static const void *block_of(const struct exchange *x)
 static struct template *compile(struct conf_call *call, size_t index, struct slice text)
 {
     const char *error = NULL;
-    struct template *made =
-        template_compile(call->loader->variables, call->loader->arena, text, &error);
+    struct template *made = template_compile(call->loader->variables, call->loader->arena, text,
+                                             &error);
 
     if (made == NULL)
         conf_error(call, index, "%s", error);
@@ -123,8 +123,8 @@ static bool take(struct exchange *x, const struct try_file *wanted, const struct
         if (!path_append_uri(x))
             return false;
     } else {
-        x->request.uri = arena_printf(x->subject.arena, "%.*s%.*s",
-                                      SLICE_ARG(conf->alias_location), SLICE_ARG(rest));
+        x->request.uri = arena_printf(x->subject.arena, "%.*s%.*s", SLICE_ARG(conf->alias_location),
+                                      SLICE_ARG(rest));
     }
     x->request.uri_plain = false;
     return x->request.uri.data != NULL;
