@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "config/files.h"
 #include "config/loader.h"
+#include "config/regex.h"
 #include "config/snapshot.h"
 #include "config/variable.h"
 #include "daemon/core_conf.h"
@@ -81,7 +82,10 @@ static bool make_snapshot(struct load *load, const struct run_options *options)
         return false;
     snapshot->error_log = arena_copy(snapshot->arena, slice_of(options->error_log));
     snapshot->http_variables = variables_new(snapshot->arena);
-    return snapshot->error_log.data != NULL && snapshot->http_variables != NULL;
+    if (snapshot->error_log.data == NULL || snapshot->http_variables == NULL)
+        return false;
+    snapshot->regexes = regex_set_new(snapshot->arena, snapshot->http_variables);
+    return snapshot->regexes != NULL;
 }
 
 bool load_run(struct load *load, const struct run_options *options, struct config_files *files)
@@ -96,6 +100,30 @@ bool load_run(struct load *load, const struct run_options *options, struct confi
     parse(load, options);
     run_loader(load, options);
     return !diag_failed(&load->diag);
+}
+
+static void free_sources(void *data)
+{
+    struct load *sources = data;
+
+    tree_fini(&sources->tree);
+    config_files_free(sources->files);
+}
+
+struct snapshot *load_take(struct load *load)
+{
+    struct snapshot *snapshot = load->snapshot;
+    struct load *sources = arena_alloc(snapshot->arena, sizeof *sources);
+
+    if (sources == NULL)
+        return NULL;
+    *sources = (struct load){.files = load->files, .tree = load->tree};
+    if (!arena_on_drop(snapshot->arena, free_sources, sources))
+        return NULL;
+    load->snapshot = NULL;
+    load->files = NULL;
+    tree_init(&load->tree, NULL);
+    return snapshot;
 }
 
 void load_fini(struct load *load)

@@ -28,6 +28,10 @@ const struct conf_feature *const *load_features(size_t *count);
 bool load_run(struct load *load, const struct run_options *options, struct config_files *files);
 void load_fini(struct load *load);
 
+/* Makes the snapshot the owner of the texts and the tree its settings point into, and gives it away with its reference. Then
+ * only load->diag is left for load_fini(). NULL: no memory. */
+struct snapshot *load_take(struct load *load);
+
 /* What the master needs of it, with users and defaults looked up here. NULL: message in `diag`. */
 struct manifest *load_manifest(const struct load *load, const struct run_options *options,
                                struct diag *diag);

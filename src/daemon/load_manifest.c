@@ -81,14 +81,9 @@ static bool add_affinity(struct manifest *manifest, const struct core_conf *core
             cpu_mask_auto(&allowed, (unsigned)i, &manifest->affinity[i]);
         return true;
     }
+    count = 0;
     for (const struct core_mask *mask = core->affinity; mask != NULL; mask = mask->next)
-        manifest->affinity[--count] = mask->cpus;
-    for (size_t i = 0, j = manifest->affinity_count; i + 1 < j; i++) { /* put them in order again */
-        cpu_set_t last = manifest->affinity[--j];
-
-        manifest->affinity[j] = manifest->affinity[i];
-        manifest->affinity[i] = last;
-    }
+        manifest->affinity[count++] = mask->cpus;
     return true;
 }
 

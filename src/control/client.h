@@ -1,0 +1,19 @@
+/* Asking the master. Runs in: cli. */
+#pragma once
+
+#include "base/slice.h"
+
+#include <stdbool.h>
+
+struct arena;
+
+enum client_result {
+    CLIENT_OK,
+    CLIENT_REFUSED, /* the master says no: `answer` tells why */
+    CLIENT_NOBODY,  /* no master listens there: errno */
+    CLIENT_LOST,    /* the connection ended before the answer: the master left, or was killed */
+};
+
+/* Sends {"command":"..."} and waits for the answer as long as it takes. `answer`: in `arena`. */
+enum client_result client_ask(const char *socket_path, const char *command, struct arena *arena,
+                              struct slice *answer);

@@ -1,0 +1,363 @@
+/* The worker's life: orders from the master, in, serving, draining, out. Runs in: worker, first loop. */
+#include "daemon/worker.h"
+
+#include "base/list.h"
+#include "base/log.h"
+#include "daemon/privileges.h"
+#include "daemon/worker_internal.h"
+#include "policy/error_log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+const struct log *worker_log(const struct worker *worker)
+{
+    if (worker->current == NULL || worker->current->snapshot == NULL)
+        return &log_process;
+    return error_log_of(worker->current->snapshot->root.conf);
+}
+
+static void tell(struct worker *worker, enum message_kind kind, uint64_t number, const char *text)
+{
+    if (worker->master_gone)
+        return;
+    if (!channel_send(worker->channel.fd, kind, number, slice_of(text)))
+        log_write(worker_log(worker), LOG_LEVEL_ALERT, errno, "cannot answer the master");
+}
+
+/* What else writes to standard error goes where the main log goes. */
+static void redirect_stderr(struct worker *worker)
+{
+    const struct manifest *manifest = worker->current->manifest;
+    struct shared_fd *shared;
+
+    if (!worker->own_process || manifest->sink_count == 0 ||
+        manifest->sinks[0].log == MANIFEST_STDERR)
+        return;
+    shared = fd_table_ref(&worker->logs, manifest->logs.items[manifest->sinks[0].log]);
+    if (shared == NULL)
+        return;
+    dup2(shared->fd, STDERR_FILENO);
+    fd_table_unref(&worker->logs, shared);
+}
+
+static void stop(struct worker *worker)
+{
+    worker_loops_stop(worker);
+}
+
+static void on_give_up(struct deadline *deadline)
+{
+    struct worker *worker = container_of(deadline, struct worker, give_up);
+
+    log_write(worker_log(worker), LOG_LEVEL_NOTICE, 0,
+              "worker_shutdown_timeout passed, closing what is left");
+    stop(worker);
+}
+
+/* Waits until the loops have taken what is on its way to them: worker_used() begins again. */
+static void drain(struct worker *worker)
+{
+    worker->draining = true;
+    if (worker->waiting_for > 0 || worker->accepting > 0)
+        return;
+    if (worker->current == NULL) {
+        stop(worker);
+        return;
+    }
+    if (worker->current->manifest->shutdown_timeout_ms > 0) {
+        worker->give_up.on_expire = on_give_up;
+        deadline_arm(worker->loops[0].loop, &worker->give_up,
+                     worker->current->manifest->shutdown_timeout_ms);
+    }
+    worker_loops_drain(worker);
+}
+
+static void begin_drain(struct worker *worker)
+{
+    if (worker->draining)
+        return;
+    log_write(worker_log(worker), LOG_LEVEL_NOTICE, 0, "gracefully shutting down");
+    drain(worker);
+}
+
+static void give_up_bundle(struct worker *worker, struct worker_bundle *bundle, const char *why)
+{
+    tell(worker, MESSAGE_FAILED, bundle->generation, why);
+    worker_bundle_free(bundle);
+}
+
+void worker_built(struct worker *worker, struct worker_bundle *bundle)
+{
+    worker->building = NULL;
+    if (bundle->snapshot == NULL)
+        give_up_bundle(worker, bundle, bundle->error == NULL ? "no memory" : bundle->error);
+    else if (worker->draining)
+        give_up_bundle(worker, bundle, "the worker is leaving");
+    else
+        worker_use(worker, bundle);
+}
+
+static void adopt_bundle(struct worker *worker, struct worker_bundle *bundle)
+{
+    struct worker_bundle *before = worker->current;
+
+    worker->current = bundle;
+    worker_bundle_free(before);
+    redirect_stderr(worker);
+    tell(worker, MESSAGE_SERVING, bundle->generation, "");
+}
+
+/* Every loop serves the same, always: if one could not take it, all go back to what they had. */
+void worker_used(struct worker *worker, bool by_all)
+{
+    struct worker_bundle *bundle = worker->next;
+
+    worker->next = NULL;
+    if (worker->rolling_back) {
+        worker->rolling_back = false;
+        assert(bundle == worker->current);
+        if (!by_all)
+            abort(); /* neither config can be served: the master starts a fresh worker */
+    } else if (by_all) {
+        adopt_bundle(worker, bundle);
+    } else {
+        give_up_bundle(worker, bundle, "no memory to use the configuration");
+        if (worker->current != NULL) {
+            worker->rolling_back = true;
+            worker_use(worker, worker->current);
+        }
+    }
+    if (worker->draining)
+        drain(worker);
+}
+
+static void use_incoming(struct worker *worker, uint64_t generation)
+{
+    struct worker_bundle *bundle;
+    struct diag diag;
+
+    diag_init(&diag);
+    bundle = worker_bundle_new(worker, worker->incoming, worker->incoming_count, &diag);
+    worker->incoming_count = 0;
+    if (bundle == NULL) {
+        tell(worker, MESSAGE_FAILED, generation, diag.first == NULL ? "" : diag.first->message);
+    } else {
+        bundle->generation = generation;
+        if (worker->building != NULL || worker->waiting_for > 0) {
+            give_up_bundle(worker, bundle, "the worker is busy with another configuration");
+        } else if (!worker_bundle_build(bundle)) {
+            give_up_bundle(worker, bundle, strerror(errno));
+        } else {
+            worker->building = bundle;
+        }
+    }
+    diag_fini(&diag);
+}
+
+static void close_incoming(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->incoming_count; i++)
+        close(worker->incoming[i]);
+    worker->incoming_count = 0;
+}
+
+static void replace_logs(struct worker *worker, uint64_t generation)
+{
+    const struct worker_bundle *current = worker->current;
+    struct shared_fd *shared;
+
+    if (current == NULL || current->generation != generation ||
+        current->manifest->logs.count != worker->incoming_count) {
+        close_incoming(worker);
+        tell(worker, MESSAGE_REOPENED, generation, "the logs are those of another configuration");
+        return;
+    }
+    for (size_t i = 0; i < worker->incoming_count; i++) {
+        shared = fd_table_ref(&worker->logs, current->manifest->logs.items[i]);
+        if (shared == NULL)
+            close(worker->incoming[i]);
+        else
+            shared_fd_replace(shared, worker->incoming[i]);
+        fd_table_unref(&worker->logs, shared);
+    }
+    worker->incoming_count = 0;
+    redirect_stderr(worker);
+    tell(worker, MESSAGE_REOPENED, generation, "");
+}
+
+static void take_fds(struct worker *worker, struct message *message)
+{
+    size_t needed = worker->incoming_count + message->fd_count;
+
+    if (needed > worker->incoming_capacity) {
+        int *grown = realloc(worker->incoming, needed * 2 * sizeof *grown);
+
+        if (grown == NULL) { /* what follows does not fit together any more and is refused */
+            while (message->fd_count > 0)
+                close(message->fds[--message->fd_count]);
+            return;
+        }
+        worker->incoming = grown;
+        worker->incoming_capacity = needed * 2;
+    }
+    memcpy(worker->incoming + worker->incoming_count, message->fds,
+           message->fd_count * sizeof *message->fds);
+    worker->incoming_count = needed;
+}
+
+static void obey(struct worker *worker, struct message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_FDS:
+        take_fds(worker, message);
+        break;
+    case MESSAGE_BUNDLE:
+        use_incoming(worker, message->number);
+        break;
+    case MESSAGE_LOGS:
+        replace_logs(worker, message->number);
+        break;
+    case MESSAGE_DRAIN:
+        begin_drain(worker);
+        break;
+    case MESSAGE_STOP:
+        stop(worker);
+        break;
+    default: /* of a later version: not for us */
+        break;
+    }
+}
+
+static void on_channel(struct io *io, unsigned events)
+{
+    struct worker *worker = container_of(io, struct worker, channel);
+    struct message message;
+    enum message_result result;
+
+    (void)events;
+    while ((result = channel_receive(io->fd, &message)) != MESSAGE_AGAIN) {
+        if (result == MESSAGE_OK) {
+            obey(worker, &message);
+        } else if (result == MESSAGE_CLOSED) {
+            worker->master_gone = true;
+            loop_unwatch(io);
+            begin_drain(worker);
+            break;
+        }
+    }
+    io->ready &= ~(unsigned)IO_READ;
+}
+
+static void on_signal(struct io *io, unsigned events)
+{
+    struct worker *worker = container_of(io, struct worker, signals);
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(io->fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGQUIT)
+            begin_drain(worker);
+        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            stop(worker);
+    }
+    io->ready &= ~(unsigned)IO_READ;
+}
+
+/* The others that the master handles mean nothing here, but must not kill. */
+static bool watch_signals(struct worker *worker)
+{
+    static const int numbers[] = {SIGQUIT, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH};
+    sigset_t set;
+
+    worker->signals = (struct io){.fd = -1, .on_ready = on_signal};
+    if (!worker->own_process)
+        return true;
+    sigemptyset(&set);
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        sigaddset(&set, numbers[i]);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    worker->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return worker->signals.fd >= 0 && loop_watch(worker->loops[0].loop, &worker->signals);
+}
+
+static bool settle(struct worker *worker, const struct worker_start *start, struct diag *diag)
+{
+    if (start->own_process) {
+        prctl(PR_SET_NAME, "pelayan-worker");
+        if (!privileges_drop(start->manifest, diag))
+            return false;
+    }
+    worker->channel = (struct io){.fd = start->channel_fd, .on_ready = on_channel};
+    if (worker_loops_init(worker, start->manifest) && watch_signals(worker) &&
+        loop_watch(worker->loops[0].loop, &worker->channel) &&
+        worker_loops_start(worker, start->manifest))
+        return true;
+    diag_errno(diag, "start", "the event loops");
+    return false;
+}
+
+static void fini(struct worker *worker)
+{
+    if (worker->loops != NULL && worker->channel.loop != NULL)
+        loop_unwatch(&worker->channel);
+    if (worker->loops != NULL && worker->signals.loop != NULL)
+        loop_unwatch(&worker->signals);
+    if (worker->loops != NULL && deadline_armed(&worker->give_up))
+        deadline_disarm(&worker->give_up);
+    if (worker->building != NULL)
+        pthread_join(worker->building->builder, NULL);
+    worker_loops_fini(worker);
+    worker_bundle_free(worker->building);
+    if (worker->next != worker->current)
+        worker_bundle_free(worker->next);
+    worker_bundle_free(worker->current);
+    close_incoming(worker);
+    free(worker->incoming);
+    fd_table_fini(&worker->listeners);
+    fd_table_fini(&worker->logs);
+    if (worker->signals.fd >= 0)
+        close(worker->signals.fd);
+    close(worker->channel.fd);
+}
+
+static void log_diag(const struct diag *diag)
+{
+    for (const struct diag_entry *entry = diag->first; entry != NULL; entry = entry->next)
+        log_write(&log_process, entry->level == DIAG_ERROR ? LOG_LEVEL_EMERG : LOG_LEVEL_WARN, 0,
+                  "%s", entry->message);
+}
+
+int worker_run(const struct worker_start *start)
+{
+    struct worker worker = {.options = start->options,
+                            .own_process = start->own_process,
+                            .channel = {.fd = start->channel_fd},
+                            .signals = {.fd = -1}};
+    struct diag diag;
+    bool settled;
+
+    diag_init(&diag);
+    fd_table_init(&worker.listeners);
+    fd_table_init(&worker.logs);
+    settled = settle(&worker, start, &diag);
+    log_diag(&diag);
+    if (settled) {
+        loop_run(worker.loops[0].loop);
+        log_write(worker_log(&worker), LOG_LEVEL_NOTICE, 0, "exit");
+    } else {
+        tell(&worker, MESSAGE_FAILED, 0, diag.first == NULL ? "" : diag.first->message);
+        worker_loops_stop(&worker);
+    }
+    diag_fini(&diag);
+    fini(&worker);
+    return settled ? 0 : 2;
+}

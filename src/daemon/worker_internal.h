@@ -1,0 +1,88 @@
+/* The worker from inside. Runs in: worker; every field belongs to the first loop's thread unless it says otherwise. */
+#pragma once
+
+#include "base/diag.h"
+#include "config/snapshot.h"
+#include "daemon/channel.h"
+#include "daemon/fd_table.h"
+#include "daemon/manifest.h"
+#include "event/loop.h"
+#include "http/server.h"
+
+#include <pthread.h>
+
+struct log;
+struct run_options;
+struct worker;
+
+/* One loop and the letters between it and the first loop; each letter is in flight at most once. */
+struct worker_loop {
+    struct worker *worker;
+    struct loop *loop;      /* owned */
+    struct http_loop *http; /* owned */
+    pthread_t thread;
+    bool has_thread; /* the first one runs in the worker's own thread */
+    bool used;       /* answer to `use`: the loop took the snapshot */
+    struct mail use, drain, stop;       /* to the loop */
+    struct mail use_done, drain_done, empty; /* to the first loop */
+};
+
+/* What the master sent for one generation, and what was made of it. */
+struct worker_bundle {
+    struct worker *worker;
+    uint64_t generation;
+    struct manifest *manifest;   /* owned */
+    struct snapshot *snapshot;   /* one reference; NULL until built */
+    struct shared_fd **listeners; /* owned, [manifest->listener_count] */
+    int *log_fds;                /* owned, [manifest->logs.count]: -1 once given to the table */
+    int record_fd;               /* owned */
+    int *loop_fds;               /* owned, [loop][spec] */
+    size_t spec_count;
+    char *error; /* owned: why it could not be built */
+    pthread_t builder;
+    struct mail built;
+};
+
+struct worker {
+    const struct run_options *options; /* borrowed */
+    struct worker_loop *loops;         /* owned, [loop_count] */
+    unsigned loop_count;
+    struct http_shared shared;
+    struct io channel;
+    struct io signals; /* fd -1: the master takes them */
+    struct deadline give_up; /* worker_shutdown_timeout */
+    struct fd_table listeners;
+    struct fd_table logs; /* used by any thread that drops a snapshot */
+    int *incoming;        /* owned: descriptors received for what comes next */
+    size_t incoming_count;
+    size_t incoming_capacity;
+    struct worker_bundle *current;  /* in use on every loop; NULL: none yet */
+    struct worker_bundle *building; /* its builder thread runs */
+    struct worker_bundle *next;     /* on its way to the loops */
+    unsigned waiting_for;           /* loops that have not answered */
+    unsigned accepting;             /* loops that have not stopped accepting, once draining */
+    bool own_process;
+    bool rolling_back;
+    bool draining;
+    bool master_gone;
+};
+
+/* worker_loops.c: false: errno or no memory. */
+bool worker_loops_init(struct worker *worker, const struct manifest *manifest);
+void worker_loops_fini(struct worker *worker); /* loops must have been stopped */
+bool worker_loops_start(struct worker *worker, const struct manifest *manifest);
+void worker_use(struct worker *worker, struct worker_bundle *bundle); /* answers by worker_used() */
+void worker_loops_drain(struct worker *worker);                       /* then worker_loops_stop() */
+void worker_loops_stop(struct worker *worker);
+
+/* worker_bundle.c: takes all of `fds` over. NULL: message in `diag`. */
+struct worker_bundle *worker_bundle_new(struct worker *worker, const int *fds, size_t count,
+                                        struct diag *diag);
+void worker_bundle_deafen(struct worker_bundle *bundle); /* gives its listeners back */
+void worker_bundle_free(struct worker_bundle *bundle);
+bool worker_bundle_build(struct worker_bundle *bundle); /* starts the thread; answers by worker_built() */
+
+/* worker.c */
+void worker_built(struct worker *worker, struct worker_bundle *bundle); /* snapshot NULL: it failed */
+void worker_used(struct worker *worker, bool by_all);
+const struct log *worker_log(const struct worker *worker);
