@@ -1,0 +1,328 @@
+/* The master's life: start, signals, end. Runs in: master. */
+#include "daemon/master.h"
+
+#include "base/diag.h"
+#include "control/server.h"
+#include "daemon/manifest.h"
+#include "daemon/master_internal.h"
+#include "daemon/notify.h"
+#include "daemon/options.h"
+#include "daemon/pack.h"
+#include "daemon/pid_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { KILL_AFTER_MS = 5000 };
+
+/* The main level's error log, for the master's own lines; and standard error follows its first file. */
+void master_log_to(struct master *master, const struct bundle *bundle)
+{
+    const struct manifest *manifest = bundle->manifest;
+    struct log_target *targets = calloc(manifest->sink_count + 1, sizeof *targets);
+    struct log log = {.targets = NULL};
+
+    if (targets == NULL)
+        return; /* the log before it stays, and stays valid: see master_run() */
+    for (size_t i = 0; i < manifest->sink_count; i++) {
+        const struct manifest_sink *sink = &manifest->sinks[i];
+        bool standard_error = sink->log == MANIFEST_STDERR;
+
+        targets[i] = (struct log_target){
+            .next = log.targets,
+            .fd = standard_error ? STDERR_FILENO : bundle->logs[sink->log]->fd,
+            .level = sink->level,
+        };
+        log.targets = &targets[i];
+        if (log.level < targets[i].level)
+            log.level = targets[i].level;
+    }
+    master->log = log;
+    free(master->log_targets);
+    master->log_targets = targets;
+    if (master->current == bundle && manifest->sink_count > 0 &&
+        manifest->sinks[0].log != MANIFEST_STDERR)
+        dup2(bundle->logs[manifest->sinks[0].log]->fd, STDERR_FILENO);
+}
+
+void master_exit_if_done(struct master *master)
+{
+    if (master->phase != MASTER_RUNNING && list_empty(&master->workers))
+        loop_stop(master->loop);
+}
+
+static void on_kill(struct deadline *deadline)
+{
+    struct master *master = container_of(deadline, struct master, kill);
+
+    log_write(&master->log, LOG_LEVEL_ALERT, 0, "workers do not end, killing them");
+    workers_kill(master, SIGKILL);
+}
+
+/* Quitting may still become stopping; nothing leads back. */
+void master_step_down(struct master *master, enum master_phase phase)
+{
+    if (master->phase >= phase)
+        return;
+    master->phase = phase;
+    notify("STOPPING=1");
+    rollout_cancel(master, "pelayan: [error] shutting down\n");
+    if (deadline_armed(&master->respawn))
+        deadline_disarm(&master->respawn);
+    list_each(it, keep, &master->workers) {
+        struct worker_process *worker = container_of(it, struct worker_process, link);
+
+        if (phase == MASTER_STOPPING)
+            worker_order_stop(worker);
+        else if (worker->state != WORKER_LEAVING)
+            worker_order_drain(worker);
+    }
+    if (phase == MASTER_STOPPING) {
+        master->kill.on_expire = on_kill;
+        deadline_arm(master->loop, &master->kill, KILL_AFTER_MS);
+    }
+    /* nobody accepts any more: who comes now is refused at once */
+    bundle_free(master->current);
+    master->current = NULL;
+    master->log = log_process; /* its files went with the bundle; standard error leads to the main one */
+    master_exit_if_done(master);
+}
+
+/* The worker drains away, the master stays with its sockets: new connections wait for the next one. */
+static void go_without_worker(struct master *master)
+{
+    if (master->worker == NULL || master->phase != MASTER_RUNNING)
+        return;
+    master->without_worker = true;
+    worker_order_drain(master->worker);
+}
+
+static void on_end_signal(struct master *master, int number)
+{
+    master_step_down(master, number == SIGQUIT ? MASTER_QUITTING : MASTER_STOPPING);
+}
+
+static void handle_signal(struct master *master, const struct signalfd_siginfo *info)
+{
+    int number = (int)info->ssi_signo;
+
+    if (number == SIGCHLD) {
+        workers_reap(master);
+        return;
+    }
+    log_write(&master->log, LOG_LEVEL_NOTICE, 0, "signal %d (SIG%s) received from %d%s", number,
+              sigabbrev_np(number), (int)info->ssi_pid,
+              number == SIGTERM || number == SIGINT ? ", exiting" :
+              number == SIGQUIT ? ", shutting down" : "");
+    switch (number) {
+    case SIGHUP:
+        rollout_begin(master, NULL, false);
+        break;
+    case SIGUSR1:
+        master_reopen(master, NULL);
+        break;
+    case SIGUSR2:
+        upgrade_begin(master, NULL);
+        break;
+    case SIGWINCH:
+        go_without_worker(master);
+        break;
+    default:
+        on_end_signal(master, number);
+        break;
+    }
+}
+
+static void on_signal(struct io *io, unsigned events)
+{
+    struct master *master = container_of(io, struct master, signals);
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(io->fd, &info, sizeof info) == (ssize_t)sizeof info)
+        handle_signal(master, &info);
+    io->ready &= ~(unsigned)IO_READ;
+}
+
+static bool watch_signals(struct master *master)
+{
+    static const int numbers[] = {SIGCHLD, SIGHUP,  SIGUSR1, SIGUSR2,
+                                  SIGWINCH, SIGQUIT, SIGTERM, SIGINT};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        sigaddset(&set, numbers[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    master->signals = (struct io){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
+                                  .on_ready = on_signal};
+    return master->signals.fd >= 0 && loop_watch(master->loop, &master->signals);
+}
+
+static bool init(struct master *master, const struct run_options *options)
+{
+    *master = (struct master){.options = options,
+                              .tables = {.options = options},
+                              .log = log_process,
+                              .background = {.status_fd = -1},
+                              .signals = {.fd = -1}};
+    fd_table_init(&master->tables.sockets);
+    fd_table_init(&master->tables.logs);
+    list_init(&master->workers);
+    list_init(&master->rollout.waiting);
+    list_init(&master->rollout.waiting_next);
+    list_init(&master->reopening);
+    list_init(&master->stopping);
+    list_init(&master->upgrading);
+    master->loop = loop_new(0);
+    return master->loop != NULL && watch_signals(master);
+}
+
+/* The first config is served: now the pid file may say so. False: it cannot be written, message on standard error. */
+bool master_began(struct master *master)
+{
+    const char *path = master->current->manifest->pid_path.data;
+    struct diag diag;
+    bool began;
+
+    if (master->inherited)
+        return true; /* not the first one: they are there */
+    diag_init(&diag);
+    began = pid_file_write(path, getpid(), &diag);
+    if (began) {
+        master->pid_path = strdup(path);
+        if (!commands_open(master, path, -1))
+            log_write(&master->log, LOG_LEVEL_WARN, errno,
+                      "no control socket beside \"%s\": only signals are heard", path);
+    } else {
+        diag_print(&diag, stderr);
+    }
+    diag_fini(&diag);
+    if (began)
+        background_report(&master->background, 0);
+    return began;
+}
+
+static void answer_rest(struct master *master)
+{
+    master_answer_all(&master->reopening, false, slice_of("shutting down"));
+    master_answer_all(&master->upgrading, false, slice_of("shutting down"));
+    master_answer_all(&master->stopping, true, slice_of(""));
+}
+
+static void fini(struct master *master)
+{
+    if (master->pid_path != NULL)
+        pid_file_remove(master->pid_path, getpid());
+    if (master->socket_path != NULL)
+        unlink(master->socket_path);
+    bundle_free(master->current);
+    if (master->loop != NULL) {
+        answer_rest(master);
+        control_server_free(master->control);
+        if (master->signals.loop != NULL)
+            loop_unwatch(&master->signals);
+        if (deadline_armed(&master->kill))
+            deadline_disarm(&master->kill);
+    }
+    loop_free(master->loop);
+    if (master->signals.fd >= 0)
+        close(master->signals.fd);
+    free(master->log_targets);
+    free(master->pid_path);
+    free(master->socket_path);
+    fd_table_fini(&master->tables.sockets);
+    fd_table_fini(&master->tables.logs);
+}
+
+/* The first check, before anything else exists: its result decides about the background. False: the exit code is 1. */
+static bool check_first(const struct run_options *options, struct verdict *verdict, bool *background)
+{
+    struct validation validation;
+    struct slice bytes;
+    struct manifest *manifest;
+
+    if (!validation_start(&validation, options)) {
+        fprintf(stderr, "pelayan: [emerg] cannot start a process: %s\n", strerror(errno));
+        return false;
+    }
+    validation_finish(&validation, verdict);
+    while (waitpid(validation.pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    fprintf(stderr, "%.*s", SLICE_ARG(verdict->text));
+    if (!verdict->valid)
+        return false;
+    bytes = unpack_memfd(verdict->manifest_fd, 64 << 20);
+    manifest = bytes.data == NULL ? NULL : manifest_unpack(bytes);
+    *background = manifest != NULL && manifest->daemon;
+    manifest_free(manifest);
+    free((char *)bytes.data);
+    return true;
+}
+
+/* The one that was checked, without checking it again. */
+static bool first_rollout(struct master *master, struct verdict *verdict)
+{
+    free((char *)verdict->text.data); /* has been printed */
+    verdict->text = slice_make(NULL, 0);
+    master->tables.wait_for_address = true;
+    if (!rollout_take_verdict(master, verdict))
+        return false;
+    master->tables.wait_for_address = false;
+    return true;
+}
+
+static int serve(struct master *master)
+{
+    if (master->phase == MASTER_RUNNING || !list_empty(&master->workers))
+        loop_run(master->loop);
+    log_write(&log_process, LOG_LEVEL_NOTICE, 0, "exit");
+    fini(master);
+    background_report(&master->background, master->exit_code);
+    return master->exit_code;
+}
+
+static int start_fresh(struct master *master, const struct run_options *options)
+{
+    struct verdict verdict = {.manifest_fd = -1, .record_fd = -1};
+    struct background background = {.status_fd = -1};
+    bool into_background = false;
+
+    if (!check_first(options, &verdict, &into_background) ||
+        (into_background && !background_enter(&background))) {
+        verdict_free(&verdict);
+        return 1;
+    }
+    if (!init(master, options)) {
+        fprintf(stderr, "pelayan: [emerg] cannot start: %s\n", strerror(errno));
+        verdict_free(&verdict);
+        fini(master);
+        return 1;
+    }
+    master->background = background;
+    first_rollout(master, &verdict);
+    verdict_free(&verdict);
+    return serve(master);
+}
+
+int master_run(const struct run_options *options)
+{
+    struct master master;
+
+    if (getenv(MASTER_STATE_VARIABLE) == NULL)
+        return start_fresh(&master, options);
+    if (!init(&master, options) || !upgrade_restore(&master)) {
+        log_write(&log_process, LOG_LEVEL_EMERG, errno, "the state of the program before cannot be used");
+        return 1;
+    }
+    rollout_begin(&master, NULL, true);
+    return serve(&master);
+}
