@@ -1,0 +1,59 @@
+/* From the command line to what does it. Runs in: the process the user started. */
+#include "cli/cli.h"
+
+#include "cli/args.h"
+#include "cli/places.h"
+#include "cli/signal.h"
+#include "cli/usage.h"
+#include "cli/version.h"
+#include "daemon/check.h"
+#include "daemon/master.h"
+#include "daemon/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int run_command(const struct run_options *options, int argc, char **argv)
+{
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        if (strcmp(command->name, argv[0]) == 0)
+            return command->run(options, argc, argv);
+    }
+    fprintf(stderr, "pelayan: invalid option: \"%s\"\n", argv[0]);
+    return 1;
+}
+
+/* What needs no place. True: done. */
+static bool run_simple(const struct args *args)
+{
+    if (args->configure)
+        version_print_configure(stderr);
+    else if (args->version || args->help)
+        version_print(stderr);
+    if (args->help)
+        usage_print(stderr);
+    return args->configure || args->version || args->help;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct args args;
+    struct run_options options;
+
+    if (!args_parse(&args, argc, argv)) {
+        fprintf(stderr, "pelayan: %s\n", args.error);
+        return 1;
+    }
+    if (run_simple(&args))
+        return 0;
+    if (!places_resolve(&args, argv, !args.quiet && args.signal == NULL && args.command == 0,
+                        &options))
+        return 1;
+    if (args.command > 0)
+        return run_command(&options, argc - args.command, argv + args.command);
+    if (args.signal != NULL)
+        return signal_master(&options, args.signal);
+    if (args.test)
+        return check_config(&options, args.dump);
+    return master_run(&options);
+}
