@@ -1,4 +1,5 @@
-/* Pelayan: a web server, reverse proxy and load balancer that runs an nginx.conf. Everything begins in cli/. */
+/* Pelayan: a web server, reverse proxy and load balancer that runs an nginx.conf. Everything begins
+ * in cli/. */
 #include "base/slice.h"
 #include "cli/cli.h"
 

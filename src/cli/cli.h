@@ -1,4 +1,5 @@
-/* What the user types: options as nginx's, and subcommands of our own. Runs in: the process the user started. */
+/* What the user types: options as nginx's, and subcommands of our own. Runs in: the process the
+ * user started. */
 #pragma once
 
 struct run_options;
@@ -6,7 +7,8 @@ struct run_options;
 /* The exit code. */
 int cli_main(int argc, char **argv);
 
-/* A subcommand: what follows its name (argv[0] is the name itself), and the places the global options lead to. */
+/* A subcommand: what follows its name (argv[0] is the name itself), and the places the global
+ * options lead to. */
 struct cli_command {
     const char *name;
     int (*run)(const struct run_options *options, int argc, char **argv);

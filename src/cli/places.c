@@ -15,7 +15,8 @@ static const char nginx_conf[] = "/etc/nginx/nginx.conf";
 static const char nginx_prefix[] = "/usr/share/nginx/";
 static const char own_prefix[] = PELAYAN_PREFIX "/share/pelayan/";
 
-/* folder + rest unless `rest` is absolute; never freed: it is needed until the end. NULL: no memory. */
+/* folder + rest unless `rest` is absolute; never freed: it is needed until the end. NULL: no
+ * memory. */
 static const char *join(const char *folder, const char *rest)
 {
     char *path;
@@ -50,9 +51,16 @@ static bool exists(const char *path)
     return path != NULL && access(path, F_OK) == 0;
 }
 
-/* With -p alone the file is looked for in the prefix, where nginx's own build has it, or directly there. */
+/* With -p alone the file is looked for in the prefix, where nginx's own build has it, or directly
+ * there. */
 static const char *find_conf(const struct args *args, const char *prefix)
 {
+    if (args->conf != NULL && args->prefix == NULL) {
+        /* from here, where the user stands and the shell completes; else where nginx looks */
+        const char *here = join(current_folder(), args->conf);
+
+        return exists(here) ? here : join(prefix, args->conf);
+    }
     if (args->conf != NULL)
         return join(prefix, args->conf);
     if (args->prefix != NULL) {
@@ -131,8 +139,7 @@ bool places_resolve(const struct args *args, char *const *argv, bool notice,
 
     *options = (struct run_options){
         .prefix = prefix,
-        /* a relative -c without -p: from here, where the user stands and the shell completes */
-        .conf_path = find_conf(args, base),
+        .conf_path = find_conf(args, prefix),
         .error_log_given = log != NULL,
         .pid_path = default_pid(args, prefix),
         .directives = args->directives,

@@ -22,8 +22,8 @@ static const struct {
     int number;
 } signals[] = {{"stop", SIGTERM}, {"quit", SIGQUIT}, {"reload", SIGHUP}, {"reopen", SIGUSR1}};
 
-/* The main level's last `pid`, even if the rest of the file is broken: a reload of a broken file is to be refused by the master, who has the
- * messages, and a stop must always be possible. */
+/* The main level's last `pid`, even if the rest of the file is broken: a reload of a broken file is
+ * to be refused by the master, who has the messages, and a stop must always be possible. */
 static void find_pid_path(const struct run_options *options, char out[PATH_MAX])
 {
     struct config_files *files = config_files_from_disk();
@@ -63,7 +63,8 @@ static int send_signal(pid_t pid, const char *command)
     return 1;
 }
 
-/* A pid file that names nobody ends here; one that names a process without our socket gets the signal. */
+/* A pid file that names nobody ends here; one that names a process without our socket gets the
+ * signal. */
 static int by_signal(const char *pid_path, const char *command)
 {
     struct diag diag;
@@ -74,8 +75,10 @@ static int by_signal(const char *pid_path, const char *command)
     if (pid_file_read(pid_path, &pid, &diag)) {
         code = send_signal(pid, command);
         if (code == 0)
-            fprintf(stderr, "pelayan: [notice] no control socket beside \"%s\": a signal was sent, see"
-                    " the error log for the result\n", pid_path);
+            fprintf(stderr,
+                    "pelayan: [notice] no control socket beside \"%s\": a signal was sent, see"
+                    " the error log for the result\n",
+                    pid_path);
     } else {
         fprintf(stderr, "pelayan: [error] %s\n", diag.first == NULL ? "" : diag.first->message);
     }

@@ -1,4 +1,5 @@
-/* -s stop|quit|reload|reopen: over the control socket, with the result; else by signal. Runs in: the process the user started. */
+/* -s stop|quit|reload|reopen: over the control socket, with the result; else by signal. Runs in:
+ * the process the user started. */
 #pragma once
 
 struct run_options;

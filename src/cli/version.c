@@ -1,4 +1,5 @@
-/* -v and -V: the first line is for tools that know nginx, the second one is ours. Runs in: the process the user started. */
+/* -v and -V: the first line is for tools that know nginx, the second one is ours. Runs in: the
+ * process the user started. */
 #include "cli/version.h"
 
 #include "config/directive.h"
@@ -6,12 +7,6 @@
 
 #include <openssl/crypto.h>
 #include <string.h>
-
-#ifdef __clang__
-#define COMPILER "clang " __clang_version__
-#else
-#define COMPILER "gcc " __VERSION__
-#endif
 
 void version_print(FILE *out)
 {
@@ -57,10 +52,12 @@ static bool is_here(const char *name)
 void version_print_configure(FILE *out)
 {
     version_print(out);
-    fprintf(out, "built by %s\n", COMPILER);
+    /* clang's says who it is, gcc's is a bare number */
+    fprintf(out, "built by %s%s\n", strstr(__VERSION__, "lang") == NULL ? "gcc " : "", __VERSION__);
     fprintf(out, "built with %s\n", OpenSSL_version(OPENSSL_VERSION));
     fputs("configure arguments: --prefix=" PELAYAN_PREFIX " --conf-path=" PELAYAN_CONF
-          " --with-compat --with-threads --with-file-aio", out);
+          " --with-compat --with-threads --with-file-aio",
+          out);
     for (size_t i = 0; i < COUNT(modules); i++) {
         if (is_here(modules[i].feature))
             fprintf(out, " %s", modules[i].argument);

@@ -87,7 +87,8 @@ static size_t put_utf8(char *out, uint32_t code)
     return 4;
 }
 
-/* Behind "\u". Halves of a pair must stand together (RFC 8259, 7). 0: malformed; an escape of 6 or 12 bytes becomes 4 at most. */
+/* Behind "\u". Halves of a pair must stand together (RFC 8259, 7). 0: malformed; an escape of 6 or
+ * 12 bytes becomes 4 at most. */
 static size_t parse_unicode(struct parser *parser, char *out)
 {
     uint32_t code;

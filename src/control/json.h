@@ -12,17 +12,18 @@ enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 struct json {
     enum json_kind kind;
-    bool truth;          /* of JSON_BOOL */
-    double number;       /* of JSON_NUMBER */
-    struct slice text;   /* of JSON_STRING: unescaped UTF-8 */
-    struct slice name;   /* when it is a member of an object */
-    struct json *first;  /* of arrays and objects */
-    struct json *next;   /* in its array or object */
+    bool truth;         /* of JSON_BOOL */
+    double number;      /* of JSON_NUMBER */
+    struct slice text;  /* of JSON_STRING: unescaped UTF-8 */
+    struct slice name;  /* when it is a member of an object */
+    struct json *first; /* of arrays and objects */
+    struct json *next;  /* in its array or object */
 };
 
 enum { JSON_DEPTH_MAX = 16 };
 
-/* The whole text must be one value, nested JSON_DEPTH_MAX deep at most. NULL: it is not, or no memory. */
+/* The whole text must be one value, nested JSON_DEPTH_MAX deep at most. NULL: it is not, or no
+ * memory. */
 struct json *json_parse(struct arena *arena, struct slice text);
 
 /* The member, or NULL; the last one of equal names. */

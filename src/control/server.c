@@ -73,8 +73,8 @@ static void connection_free(struct connection *connection)
     free(connection);
 }
 
-/* Answers are short and the client waits for them: what does not fit into the socket's buffer is a client that does not read, and it loses
- * the rest. */
+/* Answers are short and the client waits for them: what does not fit into the socket's buffer is a
+ * client that does not read, and it loses the rest. */
 static void write_answer(int fd, bool ok, struct slice text)
 {
     char *line = NULL;

@@ -3,8 +3,8 @@
  *   {"command":"reload"}
  *   {"ok":false,"message":"pelayan: [emerg] unknown directive ..."}
  *
- * Only root and the user the master runs as are heard. A command may answer later; its connection waits. A client that leaves earlier
- * changes nothing. Runs in: master's loop. */
+ * Only root and the user the master runs as are heard. A command may answer later; its connection
+ * waits. A client that leaves earlier changes nothing. Runs in: master's loop. */
 #pragma once
 
 #include "base/list.h"
@@ -28,7 +28,8 @@ struct control_command {
     const char *doc;
 };
 
-/* A listening socket with mode 0600; one nobody listens on is replaced. -1: errno (EADDRINUSE: somebody does). */
+/* A listening socket with mode 0600; one nobody listens on is replaced. -1: errno (EADDRINUSE:
+ * somebody does). */
 int control_listen(const char *path);
 
 /* `fd` (taken over) is listening. The table must outlive the server. NULL: errno. */

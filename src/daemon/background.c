@@ -39,7 +39,8 @@ bool background_enter(struct background *background)
     }
     setsid();
     if (fork() != 0)
-        _exit(0); /* no session leader stays: no terminal can be acquired; if this fails, the pipe's end tells */
+        _exit(0); /* no session leader stays: no terminal can be acquired; if this fails, the pipe's
+                     end tells */
     background->status_fd = pair[1];
     return true;
 }

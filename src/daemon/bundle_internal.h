@@ -1,4 +1,5 @@
-/* Opening the parts of a bundle, bundle_open.c. False: message in `diag`; what was opened is in the bundle. Runs in: master. */
+/* Opening the parts of a bundle, bundle_open.c. False: message in `diag`; what was opened is in the
+ * bundle. Runs in: master. */
 #pragma once
 
 #include <stdbool.h>

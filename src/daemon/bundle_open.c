@@ -15,7 +15,8 @@
 
 enum { BIND_TRIES = 5, BIND_PAUSE_MS = 500, LOG_MODE = 0644 };
 
-/* The folder and its parents; only what is missing, and only the folder itself becomes the worker's. */
+/* The folder and its parents; only what is missing, and only the folder itself becomes the
+ * worker's. */
 static bool make_path(const char *path)
 {
     char part[PATH_MAX];
@@ -58,7 +59,8 @@ bool bundle_open_dirs(struct bundle *bundle, struct diag *diag)
     return true;
 }
 
-/* /dev/stdout and /dev/stderr cannot be opened when they are sockets, as under a service manager: they are ours already. */
+/* /dev/stdout and /dev/stderr cannot be opened when they are sockets, as under a service manager:
+ * they are ours already. */
 static int open_log(const char *path)
 {
     if (strcmp(path, "/dev/stdout") == 0)
@@ -130,8 +132,8 @@ static int listen_patiently(const struct bundle *bundle, const struct listen_opt
     return fd;
 }
 
-/* The sockets of the other loops can only be bound beside the first one if that one shares its address, too; it may have been opened
- * before `reuseport` was written. */
+/* The sockets of the other loops can only be bound beside the first one if that one shares its
+ * address, too; it may have been opened before `reuseport` was written. */
 static void share_address(const struct bundle *bundle, size_t index)
 {
     const struct manifest_listener *listener = &bundle->manifest->listeners[index];

@@ -1,7 +1,9 @@
-/* Messages between the master and a worker: a SOCK_SEQPACKET pair, each message a small struct, a text and descriptors.
+/* Messages between the master and a worker: a SOCK_SEQPACKET pair, each message a small struct, a
+ * text and descriptors.
  *
- * Sending never blocks: who does not read in time is given up by the caller. The master takes nothing from a worker but numbers and a text for
- * the log. Runs in: master; worker's first loop. */
+ * Sending never blocks: who does not read in time is given up by the caller. The master takes
+ * nothing from a worker but numbers and a text for the log. Runs in: master; worker's first loop.
+ */
 #pragma once
 
 #include "base/slice.h"
@@ -11,14 +13,18 @@
 #include <stdint.h>
 
 enum message_kind { /* the numbers stay: after an upgrade a new master talks to an old worker */
-    MESSAGE_FDS = 1,     /* to worker: more descriptors for what comes next */
-    MESSAGE_BUNDLE = 2,  /* to worker: manifest, record, listeners, logs have been sent; use them as generation `number` */
-    MESSAGE_LOGS = 3,    /* to worker: the logs of generation `number` have been sent anew */
-    MESSAGE_DRAIN = 4,   /* to worker: finish what is running and leave */
-    MESSAGE_STOP = 5,    /* to worker: leave now */
-    MESSAGE_SERVING = 16,  /* to master: generation `number` is in use on every loop */
-    MESSAGE_FAILED = 17,   /* to master: generation `number` could not be used: `text` */
-    MESSAGE_REOPENED = 18, /* to master: the logs are replaced */
+                    MESSAGE_FDS = 1,    /* to worker: more descriptors for what comes next */
+                    MESSAGE_BUNDLE = 2, /* to worker: manifest, record, listeners, logs have been
+                                           sent; use them as generation `number` */
+                    MESSAGE_LOGS =
+                        3, /* to worker: the logs of generation `number` have been sent anew */
+                    MESSAGE_DRAIN = 4, /* to worker: finish what is running and leave */
+                    MESSAGE_STOP = 5,  /* to worker: leave now */
+                    MESSAGE_SERVING =
+                        16, /* to master: generation `number` is in use on every loop */
+                    MESSAGE_FAILED =
+                        17, /* to master: generation `number` could not be used: `text` */
+                    MESSAGE_REOPENED = 18, /* to master: the logs are replaced */
 };
 
 enum { MESSAGE_FDS_MAX = 200, MESSAGE_TEXT_MAX = 4096 };

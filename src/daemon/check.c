@@ -46,8 +46,10 @@ static void check_logs(const struct manifest *manifest, const struct run_options
         if (log_can_be_opened(path))
             continue;
         if (!options->error_log_given && strcmp(path, options->error_log) == 0)
-            diag_add(diag, DIAG_WARN, NULL, "\"%s\" cannot be written (%d: %s): standard error is"
-                     " used instead", path, errno, strerror(errno));
+            diag_add(diag, DIAG_WARN, NULL,
+                     "\"%s\" cannot be written (%d: %s): standard error is"
+                     " used instead",
+                     path, errno, strerror(errno));
         else
             diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, errno,
                      strerror(errno));

@@ -6,5 +6,6 @@
 
 struct run_options;
 
-/* Prints what nginx prints, in the same words, to standard error; the texts of all files to standard output if `dump`. The exit code. */
+/* Prints what nginx prints, in the same words, to standard error; the texts of all files to
+ * standard output if `dump`. The exit code. */
 int check_config(const struct run_options *options, bool dump);

@@ -53,7 +53,8 @@ static const struct control_command commands[] = {
     {"upgrade", run_upgrade, "Replaces the running program by the one on the disk."},
 };
 
-/* `inherited_fd`: the socket of the program before us, or -1. False: somebody else listens there, or no memory. */
+/* `inherited_fd`: the socket of the program before us, or -1. False: somebody else listens there,
+ * or no memory. */
 bool commands_open(struct master *master, const char *pid_path, int inherited_fd)
 {
     char path[PATH_MAX];
@@ -67,8 +68,7 @@ bool commands_open(struct master *master, const char *pid_path, int inherited_fd
         fd = control_listen(path);
     if (fd < 0)
         return false;
-    master->control =
-        control_server_new(master->loop, fd, commands, COUNT(commands), master);
+    master->control = control_server_new(master->loop, fd, commands, COUNT(commands), master);
     if (master->control == NULL) {
         close(fd);
         return false;

@@ -32,7 +32,8 @@ static bool set_worker_processes(struct conf_call *call)
 
     if (!slice_eq(conf_arg(call, 1), slice_of("auto")) &&
         !conf_parse_int(conf_arg(call, 1), 1, WORKERS_MAX, &count))
-        return conf_error(call, 1, "invalid value \"%.*s\" in \"worker_processes\": 1 to %d or auto",
+        return conf_error(call, 1,
+                          "invalid value \"%.*s\" in \"worker_processes\": 1 to %d or auto",
                           SLICE_ARG(conf_arg(call, 1)), WORKERS_MAX);
     conf->worker_processes = (int)count;
     return true;
@@ -97,7 +98,8 @@ static bool set_affinity(struct conf_call *call)
         if (mask == NULL)
             return conf_error(call, i, "no memory");
         if (!cpu_parse_mask(conf_arg(call, i), &mask->cpus))
-            return conf_error(call, i, "invalid CPU mask \"%.*s\": only 0 and 1, the last is core 0",
+            return conf_error(call, i,
+                              "invalid CPU mask \"%.*s\": only 0 and 1, the last is core 0",
                               SLICE_ARG(conf_arg(call, i)));
         *last = mask;
         last = &mask->next;
@@ -139,8 +141,9 @@ static bool set_thread_pool(struct conf_call *call)
     return true;
 }
 
-/* nginx's own loadable modules. What such a file brings is inside this program, or it is not here at all: then the file's
- * directives will be refused where they stand, so that loading it unused, as distributions do, harms nobody. */
+/* nginx's own loadable modules. What such a file brings is inside this program, or it is not here
+ * at all: then the file's directives will be refused where they stand, so that loading it unused,
+ * as distributions do, harms nobody. */
 static const struct {
     const char *name;
     bool here;
@@ -207,39 +210,47 @@ static const struct directive directives[] = {
     {"daemon", CTX_MAIN, FLAG(struct core_conf, daemon), .def = "on",
      .doc = "Whether the program goes into the background."},
     {"master_process", CTX_MAIN, FLAG(struct core_conf, master_process), .def = "on",
-     .doc = "Whether requests are served by a process of their own, which the master replaces when it"
-            " crashes. Off is for debugging: everything runs in one process, with its privileges."},
+     .doc =
+         "Whether requests are served by a process of their own, which the master replaces when it"
+         " crashes. Off is for debugging: everything runs in one process, with its privileges."},
     {"worker_processes", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 1,
      .set = set_worker_processes, .def = "1",
-     .doc = "Number of event loops, 1 to 512; each is a thread of the one worker process. auto: as many"
-            " as there are cores this process may use."},
+     .doc =
+         "Number of event loops, 1 to 512; each is a thread of the one worker process. auto: as many"
+         " as there are cores this process may use."},
     {"user", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 2, .set = set_user, .def = "nobody",
-     .doc = "User and group the worker runs as, when the master is started by root. Without a group:"
-            " the one named like the user, or the user's own."},
+     .doc =
+         "User and group the worker runs as, when the master is started by root. Without a group:"
+         " the one named like the user, or the user's own."},
     {"pid", CTX_MAIN, TEXT(struct core_conf, pid),
      .doc = "File with the master's process id. The control socket has the same name with .sock"
             " appended.",
      .example = "pid /run/pelayan.pid;"},
     {"worker_rlimit_nofile", CTX_MAIN, INT(struct core_conf, rlimit_nofile), .min = 1,
-     .max = 1 << 30, .doc = "Most descriptors the worker may have open. Unset: as the system gives.",
+     .max = 1 << 30,
+     .doc = "Most descriptors the worker may have open. Unset: as the system gives.",
      .example = "worker_rlimit_nofile 65536;"},
     {"worker_rlimit_core", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 1, .set = set_rlimit_core,
-     .doc = "Largest core file of the worker. Unless it is above 0, no other process of the user may"
-            " read the worker's memory either.",
+     .doc =
+         "Largest core file of the worker. Unless it is above 0, no other process of the user may"
+         " read the worker's memory either.",
      .example = "worker_rlimit_core 500m;"},
     {"worker_priority", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 1, .set = set_priority,
      .def = "0", .doc = "The worker's nice value, -20 to 20; below 0 needs root."},
     {"worker_shutdown_timeout", CTX_MAIN, MSEC(struct core_conf, shutdown_timeout_ms),
-     .doc = "How long a worker that leaves gracefully waits for its connections before it closes them."
-            " Unset: until they end.",
+     .doc =
+         "How long a worker that leaves gracefully waits for its connections before it closes them."
+         " Unset: until they end.",
      .example = "worker_shutdown_timeout 30s;"},
     {"worker_cpu_affinity", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 255, .set = set_affinity,
-     .doc = "Cores the loops run on: one mask of 0 and 1 per loop, the rightmost digit is core 0; or"
-            " auto [MASK], which gives each loop one of the usable cores.",
+     .doc =
+         "Cores the loops run on: one mask of 0 and 1 per loop, the rightmost digit is core 0; or"
+         " auto [MASK], which gives each loop one of the usable cores.",
      .example = "worker_cpu_affinity auto;"},
     {"env", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 1, .repeatable = true, .set = set_env,
-     .doc = "Keeps an environment variable for the worker, or sets it with NAME=value; all others but"
-            " TZ are removed.",
+     .doc =
+         "Keeps an environment variable for the worker, or sets it with NAME=value; all others but"
+         " TZ are removed.",
      .example = "env PATH;"},
     {"working_directory", CTX_MAIN, TEXT(struct core_conf, working_directory),
      .doc = "The worker's current folder: where a core file is written.",
@@ -249,15 +260,16 @@ static const struct directive directives[] = {
             " accepted and changes nothing."},
     {"thread_pool", CTX_MAIN, CUSTOM, .args_min = 2, .args_max = 3, .repeatable = true,
      .set = set_thread_pool,
-     .doc = "Threads for file operations that may block, and how many of them may wait. There is one"
-            " pool: \"default\" sets its size, others only make it larger.",
+     .doc =
+         "Threads for file operations that may block, and how many of them may wait. There is one"
+         " pool: \"default\" sets its size, others only make it larger.",
      .example = "thread_pool default threads=32 max_queue=65536;"},
     {"load_module", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 1, .repeatable = true,
      .set = set_load_module,
      .doc = "Accepted for modules that are built in; others cannot be loaded.",
      .example = "load_module modules/ngx_stream_module.so;"},
-    {"lock_file", CTX_MAIN, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
-     .noop = NO_MUTEX, .doc = "File for the accept mutex, which is not needed here."},
+    {"lock_file", CTX_MAIN, NOTHING, .args_min = 1, .args_max = 1, .quiet = true, .noop = NO_MUTEX,
+     .doc = "File for the accept mutex, which is not needed here."},
     {"timer_resolution", CTX_MAIN, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
      .noop = "the clock is read once per turn of a loop, without a system call",
      .doc = "How often the clock is read."},

@@ -32,7 +32,7 @@ struct core_conf {
     bool affinity_auto;
     cpu_set_t affinity_allowed; /* auto MASK: out of these */
     struct core_mask *affinity;
-    struct core_list *env;      /* "NAME" or "NAME=value" */
+    struct core_list *env; /* "NAME" or "NAME=value" */
     struct slice working_directory;
     int pool_threads;
     int pool_queue;

@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-/* The cgroup's "cpu.max": how many cores' worth of time it may use; 0: unlimited or unknown. Only the mount's own
- * group is asked: in a container that is the container's. */
+/* The cgroup's "cpu.max": how many cores' worth of time it may use; 0: unlimited or unknown. Only
+ * the mount's own group is asked: in a container that is the container's. */
 static unsigned cgroup_quota(void)
 {
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");

@@ -11,7 +11,8 @@ enum { CPU_MASK_MAX = 1024 }; /* bits in a cpu_set_t */
 /* Cores this process may use, cut down to what its cgroup's quota pays for; at least 1. */
 unsigned cpu_count_usable(void);
 
-/* "0101": the rightmost digit is core 0, as nginx has it. False: other characters, too long or empty. */
+/* "0101": the rightmost digit is core 0, as nginx has it. False: other characters, too long or
+ * empty. */
 bool cpu_parse_mask(struct slice text, cpu_set_t *mask);
 
 /* The one core that loop `index` gets with `worker_cpu_affinity auto`, out of `allowed`. */

@@ -1,7 +1,8 @@
 /* Descriptors found by name and counted: listening sockets by address, logs by path.
  *
- * What two bundles have in common is one descriptor, whose number never changes while somebody uses it. Names are kept for
- * good (there are as many as a config ever named); descriptors are closed with their last user. Runs in: any thread. */
+ * What two bundles have in common is one descriptor, whose number never changes while somebody uses
+ * it. Names are kept for good (there are as many as a config ever named); descriptors are closed
+ * with their last user. Runs in: any thread. */
 #pragma once
 
 #include "base/map.h"
@@ -26,7 +27,8 @@ void fd_table_fini(struct fd_table *table); /* closes all */
 /* One more user of `name`, or NULL: nobody has it open. */
 struct shared_fd *fd_table_ref(struct fd_table *table, struct slice name);
 
-/* As fd_table_ref(); if nobody has it open, `fd` becomes it. In any case `fd` is taken over (closed if not needed). NULL: no memory. */
+/* As fd_table_ref(); if nobody has it open, `fd` becomes it. In any case `fd` is taken over (closed
+ * if not needed). NULL: no memory. */
 struct shared_fd *fd_table_adopt(struct fd_table *table, struct slice name, int fd);
 
 /* True: that was the last user, it is closed now. NULL is fine. */

@@ -1,4 +1,5 @@
-/* From files to a snapshot. Runs in: -t, the master's validating child, the worker's loading thread. */
+/* From files to a snapshot. Runs in: -t, the master's validating child, the worker's loading
+ * thread. */
 #include "daemon/load.h"
 
 #include "base/arena.h"

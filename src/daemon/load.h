@@ -15,21 +15,22 @@ struct run_options;
 struct snapshot;
 
 struct load {
-    struct snapshot *snapshot;   /* one reference, owned; NULL when errors were found */
-    struct config_files *files;  /* owned */
-    struct tree tree;            /* owned; diagnostics point into it */
-    struct diag diag;            /* owned */
+    struct snapshot *snapshot;  /* one reference, owned; NULL when errors were found */
+    struct config_files *files; /* owned */
+    struct tree tree;           /* owned; diagnostics point into it */
+    struct diag diag;           /* owned */
 };
 
 /* All features of this program, http's first: a feature's index is its position. */
 const struct conf_feature *const *load_features(size_t *count);
 
-/* Reads and loads. `files` (taken over): the disk, or a record. False: errors are in load->diag. load_fini() in both cases. */
+/* Reads and loads. `files` (taken over): the disk, or a record. False: errors are in load->diag.
+ * load_fini() in both cases. */
 bool load_run(struct load *load, const struct run_options *options, struct config_files *files);
 void load_fini(struct load *load);
 
-/* Makes the snapshot the owner of the texts and the tree its settings point into, and gives it away with its reference. Then
- * only load->diag is left for load_fini(). NULL: no memory. */
+/* Makes the snapshot the owner of the texts and the tree its settings point into, and gives it away
+ * with its reference. Then only load->diag is left for load_fini(). NULL: no memory. */
 struct snapshot *load_take(struct load *load);
 
 /* What the master needs of it, with users and defaults looked up here. NULL: message in `diag`. */

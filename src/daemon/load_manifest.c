@@ -44,7 +44,8 @@ static bool find_user(struct manifest *manifest, const struct core_conf *core, s
     manifest->user = keep(manifest, core->user);
     if (geteuid() != 0) {
         if (core->user.len > 0 && !slice_eq(core->user, slice_of("nobody")))
-            diag_add(diag, DIAG_WARN, NULL, "the \"user\" directive makes sense only if the master"
+            diag_add(diag, DIAG_WARN, NULL,
+                     "the \"user\" directive makes sense only if the master"
                      " process runs with super-user privileges, ignored");
         return true;
     }
@@ -150,8 +151,8 @@ static bool add_sinks(struct manifest *manifest, const struct snapshot *snapshot
     if (manifest->sinks == NULL)
         return false;
     for (const struct log_target *target = log->targets; target != NULL; target = target->next)
-        manifest->sinks[manifest->sink_count++] =
-            (struct manifest_sink){log_of_target(snapshot, target), target->level};
+        manifest->sinks[manifest->sink_count++] = (struct manifest_sink){
+            log_of_target(snapshot, target), target->level};
     return true;
 }
 
@@ -172,7 +173,8 @@ static bool add_listener(struct manifest *manifest, const struct listen_spec *sp
     return listener->key.data != NULL && listener->file.data != NULL;
 }
 
-/* With `reuseport` every loop has a socket of its own, and the kernel spreads connections over them. */
+/* With `reuseport` every loop has a socket of its own, and the kernel spreads connections over
+ * them. */
 static bool add_listeners(struct manifest *manifest, const struct snapshot *snapshot)
 {
     size_t spec_count;
@@ -200,8 +202,8 @@ static void add_process(struct manifest *manifest, const struct core_conf *core,
 {
     manifest->daemon = core->daemon;
     manifest->master_process = core->master_process;
-    manifest->loop_count =
-        core->worker_processes > 0 ? (unsigned)core->worker_processes : cpu_count_usable();
+    manifest->loop_count = core->worker_processes > 0 ? (unsigned)core->worker_processes
+                                                      : cpu_count_usable();
     manifest->worker_connections = (unsigned)core->worker_connections;
     manifest->pool_threads = (unsigned)core->pool_threads;
     manifest->pool_queue = (unsigned)core->pool_queue;
@@ -210,7 +212,8 @@ static void add_process(struct manifest *manifest, const struct core_conf *core,
     manifest->rlimit_core_given = core->rlimit_core_given;
     manifest->priority = core->priority;
     manifest->shutdown_timeout_ms = core->shutdown_timeout_ms;
-    manifest->pid_path = keep(manifest, core->pid.len > 0 ? core->pid : slice_of(options->pid_path));
+    manifest->pid_path = keep(manifest,
+                              core->pid.len > 0 ? core->pid : slice_of(options->pid_path));
     manifest->working_directory = keep(manifest, core->working_directory);
 }
 

@@ -142,8 +142,7 @@ static void *take_array(struct unpacker *unpacker, struct arena *arena, size_t i
     return items;
 }
 
-static void take_texts(struct unpacker *unpacker, struct arena *arena,
-                       struct manifest_texts *texts)
+static void take_texts(struct unpacker *unpacker, struct arena *arena, struct manifest_texts *texts)
 {
     texts->items = take_array(unpacker, arena, sizeof *texts->items, &texts->count);
     for (size_t i = 0; i < texts->count; i++)

@@ -1,7 +1,8 @@
 /* What the master must know of a config without loading it: sockets, logs, users, limits.
  *
- * Made in the validating child from the loaded snapshot, sent to the master as bytes, and on to the worker together with the descriptors in
- * the same order. So the master's heap never holds a config. Runs in: any process. */
+ * Made in the validating child from the loaded snapshot, sent to the master as bytes, and on to the
+ * worker together with the descriptors in the same order. So the master's heap never holds a
+ * config. Runs in: any process. */
 #pragma once
 
 #include "base/slice.h"
@@ -25,8 +26,8 @@ struct manifest_listener {
 };
 
 struct manifest_sink { /* one target of the main level's error_log: for the master's own messages */
-    unsigned log;   /* index in logs, or MANIFEST_STDERR */
-    unsigned level; /* enum log_level */
+    unsigned log;      /* index in logs, or MANIFEST_STDERR */
+    unsigned level;    /* enum log_level */
 };
 
 enum { MANIFEST_STDERR = UINT16_MAX * 2 };

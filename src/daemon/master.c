@@ -22,7 +22,8 @@
 
 enum { KILL_AFTER_MS = 5000 };
 
-/* The main level's error log, for the master's own lines; and standard error follows its first file. */
+/* The main level's error log, for the master's own lines; and standard error follows its first
+ * file. */
 void master_log_to(struct master *master, const struct bundle *bundle)
 {
     const struct manifest *manifest = bundle->manifest;
@@ -76,7 +77,8 @@ void master_step_down(struct master *master, enum master_phase phase)
     rollout_cancel(master, "pelayan: [error] shutting down\n");
     if (deadline_armed(&master->respawn))
         deadline_disarm(&master->respawn);
-    list_each(it, keep, &master->workers) {
+    list_each(it, keep, &master->workers)
+    {
         struct worker_process *worker = container_of(it, struct worker_process, link);
 
         if (phase == MASTER_STOPPING)
@@ -91,11 +93,13 @@ void master_step_down(struct master *master, enum master_phase phase)
     /* nobody accepts any more: who comes now is refused at once */
     bundle_free(master->current);
     master->current = NULL;
-    master->log = log_process; /* its files went with the bundle; standard error leads to the main one */
+    master->log =
+        log_process; /* its files went with the bundle; standard error leads to the main one */
     master_exit_if_done(master);
 }
 
-/* The worker drains away, the master stays with its sockets: new connections wait for the next one. */
+/* The worker drains away, the master stays with its sockets: new connections wait for the next one.
+ */
 static void go_without_worker(struct master *master)
 {
     if (master->worker == NULL || master->phase != MASTER_RUNNING)
@@ -119,8 +123,9 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
     }
     log_write(&master->log, LOG_LEVEL_NOTICE, 0, "signal %d (SIG%s) received from %d%s", number,
               sigabbrev_np(number), (int)info->ssi_pid,
-              number == SIGTERM || number == SIGINT ? ", exiting" :
-              number == SIGQUIT ? ", shutting down" : "");
+              number == SIGTERM || number == SIGINT ? ", exiting"
+              : number == SIGQUIT                   ? ", shutting down"
+                                                    : "");
     switch (number) {
     case SIGHUP:
         rollout_begin(master, NULL, false);
@@ -153,7 +158,7 @@ static void on_signal(struct io *io, unsigned events)
 
 static bool watch_signals(struct master *master)
 {
-    static const int numbers[] = {SIGCHLD, SIGHUP,  SIGUSR1, SIGUSR2,
+    static const int numbers[] = {SIGCHLD,  SIGHUP,  SIGUSR1, SIGUSR2,
                                   SIGWINCH, SIGQUIT, SIGTERM, SIGINT};
     sigset_t set;
 
@@ -186,7 +191,8 @@ static bool init(struct master *master, const struct run_options *options)
     return master->loop != NULL && watch_signals(master);
 }
 
-/* The first config is served: now the pid file may say so. False: it cannot be written, message on standard error. */
+/* The first config is served: now the pid file may say so. False: it cannot be written, message on
+ * standard error. */
 bool master_began(struct master *master)
 {
     const char *path = master->current->manifest->pid_path.data;
@@ -243,8 +249,10 @@ static void fini(struct master *master)
     fd_table_fini(&master->tables.logs);
 }
 
-/* The first check, before anything else exists: its result decides about the background. False: the exit code is 1. */
-static bool check_first(const struct run_options *options, struct verdict *verdict, bool *background)
+/* The first check, before anything else exists: its result decides about the background. False: the
+ * exit code is 1. */
+static bool check_first(const struct run_options *options, struct verdict *verdict,
+                        bool *background)
 {
     struct validation validation;
     struct slice bytes;
@@ -320,7 +328,8 @@ int master_run(const struct run_options *options)
     if (getenv(MASTER_STATE_VARIABLE) == NULL)
         return start_fresh(&master, options);
     if (!init(&master, options) || !upgrade_restore(&master)) {
-        log_write(&log_process, LOG_LEVEL_EMERG, errno, "the state of the program before cannot be used");
+        log_write(&log_process, LOG_LEVEL_EMERG, errno,
+                  "the state of the program before cannot be used");
         return 1;
     }
     rollout_begin(&master, NULL, true);

@@ -18,8 +18,8 @@ struct master;
 enum worker_state {
     WORKER_STARTING, /* has not served yet */
     WORKER_SERVING,
-    WORKER_LEAVING,  /* told to drain or stop */
-    WORKER_ENDED,    /* reaped: its pid is nobody's */
+    WORKER_LEAVING, /* told to drain or stop */
+    WORKER_ENDED,   /* reaped: its pid is nobody's */
 };
 
 /* One worker process; with `master_process off` a thread. */
@@ -27,14 +27,15 @@ struct worker_process {
     struct list link; /* in master->workers */
     struct master *master;
     enum worker_state state;
-    pid_t pid;     /* of a thread: our own */
+    pid_t pid; /* of a thread: our own */
     pthread_t thread;
     bool is_thread;
     struct io channel;
     uint64_t started_ms;
     uint64_t sent;   /* the last generation it was handed */
     int channel_end; /* a thread's end of the channel, until it runs */
-    struct manifest *manifest; /* owned: what it was started with; NULL: an earlier program's, unknown */
+    struct manifest
+        *manifest; /* owned: what it was started with; NULL: an earlier program's, unknown */
 };
 
 /* Bringing a config from the disk to the loops. */
@@ -47,12 +48,12 @@ enum rollout_step {
 struct rollout {
     enum rollout_step step;
     struct validation validation;
-    struct io verdict; /* the validation's descriptor */
-    struct bundle *bundle; /* owned while handing */
+    struct io verdict;             /* the validation's descriptor */
+    struct bundle *bundle;         /* owned while handing */
     struct worker_process *target; /* who has the bundle */
-    bool new_worker; /* by all means: an upgrade */
-    bool again;      /* asked for while one was on its way: the files may have been read already */
-    struct list waiting; /* control requests that get the result */
+    bool new_worker;               /* by all means: an upgrade */
+    bool again; /* asked for while one was on its way: the files may have been read already */
+    struct list waiting;      /* control requests that get the result */
     struct list waiting_next; /* ... of the next one */
 };
 

@@ -2,5 +2,6 @@
  * Runs in: master. */
 #pragma once
 
-/* "READY=1", "RELOADING=1", "STOPPING=1"... Lost silently when there is nobody to tell. RELOADING gets the clock that goes with it. */
+/* "READY=1", "RELOADING=1", "STOPPING=1"... Lost silently when there is nobody to tell. RELOADING
+ * gets the clock that goes with it. */
 void notify(const char *state);

@@ -1,7 +1,8 @@
-/* Values as bytes between processes of one machine: 8-byte numbers and length-prefixed texts, in a fixed order.
+/* Values as bytes between processes of one machine: 8-byte numbers and length-prefixed texts, in a
+ * fixed order.
  *
- * What is read may come from an attacked worker or another version: every read is checked, and after the first one that does not fit all
- * others give zeros. Runs in: any. */
+ * What is read may come from an attacked worker or another version: every read is checked, and
+ * after the first one that does not fit all others give zeros. Runs in: any. */
 #pragma once
 
 #include "base/slice.h"
@@ -36,8 +37,10 @@ uint64_t unpack_u64_max(struct unpacker *unpacker, uint64_t max);
 /* A view into the input. */
 struct slice unpack_text(struct unpacker *unpacker);
 
-/* Number of items that follow, each of at least `item_bytes` bytes: no more than the input can hold. */
+/* Number of items that follow, each of at least `item_bytes` bytes: no more than the input can
+ * hold. */
 size_t unpack_count(struct unpacker *unpacker, size_t item_bytes);
 
-/* The whole of a memfd in memory that the caller frees; at most `bytes_max`. `.data` NULL: errno. */
+/* The whole of a memfd in memory that the caller frees; at most `bytes_max`. `.data` NULL: errno.
+ */
 struct slice unpack_memfd(int fd, size_t bytes_max);

@@ -39,8 +39,7 @@ bool pid_file_write(const char *path, pid_t pid, struct diag *diag)
     }
     if (write_number(beside, pid) && rename(beside, path) == 0)
         return true;
-    diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, errno,
-             strerror(errno));
+    diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, errno, strerror(errno));
     unlink(beside);
     return false;
 }

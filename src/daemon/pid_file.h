@@ -1,4 +1,5 @@
-/* The file that says which process is the master, and the control socket's name beside it. Runs in: master; cli. */
+/* The file that says which process is the master, and the control socket's name beside it. Runs in:
+ * master; cli. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,4 +1,5 @@
-/* Bringing a config from the disk to the loops: at start, at reload, after an upgrade, all the same way. Runs in: master.
+/* Bringing a config from the disk to the loops: at start, at reload, after an upgrade, all the same
+ * way. Runs in: master.
  *
  *   begin -> checking (child) -> open sockets and logs -> handing (worker) -> served
  *                 |                      |                      |
@@ -83,7 +84,8 @@ static void finish(struct master *master, bool ok, struct slice text)
     notify("READY=1");
     if (rollout->again) {
         rollout->again = false;
-        list_each(it, keep, &rollout->waiting_next) {
+        list_each(it, keep, &rollout->waiting_next)
+        {
             list_remove(it);
             list_push_back(&rollout->waiting, it);
         }
@@ -122,7 +124,8 @@ static bool needs_new_worker(const struct master *master, const struct bundle *b
     const struct worker_process *worker = master->worker;
 
     return master->rollout.new_worker || worker == NULL || worker->state != WORKER_SERVING ||
-           worker->manifest == NULL || manifest_needs_new_worker(worker->manifest, bundle->manifest);
+           worker->manifest == NULL ||
+           manifest_needs_new_worker(worker->manifest, bundle->manifest);
 }
 
 static void hand_over(struct master *master)
@@ -158,8 +161,7 @@ bool rollout_take_verdict(struct master *master, struct verdict *verdict)
     }
     log_text(master, verdict->text); /* warnings */
     diag_init(&diag);
-    rollout->bundle =
-        bundle_open(&master->tables, verdict->manifest_fd, verdict->record_fd, &diag);
+    rollout->bundle = bundle_open(&master->tables, verdict->manifest_fd, verdict->record_fd, &diag);
     verdict->manifest_fd = -1;
     verdict->record_fd = -1;
     if (rollout->bundle == NULL) {
@@ -195,7 +197,8 @@ static void start_checking(struct master *master)
 
     notify("RELOADING=1");
     if (!validation_start(&rollout->validation, master->options)) {
-        fail(master, "pelayan: [alert] cannot start the process that checks the configuration: %s\n",
+        fail(master,
+             "pelayan: [alert] cannot start the process that checks the configuration: %s\n",
              strerror(errno));
         return;
     }
@@ -252,8 +255,9 @@ void rollout_served(struct master *master, struct worker_process *worker, uint64
         finish(master, false, slice_of(""));
         return;
     }
-    log_write(&master->log, LOG_LEVEL_NOTICE, 0, "configuration %llu is served by worker process %d",
-              (unsigned long long)generation, (int)worker->pid);
+    log_write(&master->log, LOG_LEVEL_NOTICE, 0,
+              "configuration %llu is served by worker process %d", (unsigned long long)generation,
+              (int)worker->pid);
     finish(master, true, slice_of(""));
 }
 

@@ -1,8 +1,10 @@
-/* Binary upgrade in place: the program on the disk takes over this process, with its pid, its sockets and its worker. Runs in: master.
+/* Binary upgrade in place: the program on the disk takes over this process, with its pid, its
+ * sockets and its worker. Runs in: master.
  *
- * First the new program checks the config (-t) in a child: one that cannot even do that is not let in. Then execve(): descriptors
- * stay open, and a memfd tells their meaning. The new program starts a worker of its own, and when that serves, the old one drains. Until then, or
- * if it never does, the old worker serves. */
+ * First the new program checks the config (-t) in a child: one that cannot even do that is not let
+ * in. Then execve(): descriptors stay open, and a memfd tells their meaning. The new program starts
+ * a worker of its own, and when that serves, the old one drains. Until then, or if it never does,
+ * the old worker serves. */
 #include "base/diag.h"
 #include "control/server.h"
 #include "daemon/manifest.h"
@@ -215,8 +217,8 @@ static bool take_shared(struct unpacker *unpacker, struct bundle *bundle)
         bundle->sockets[i] = fd_table_adopt(&bundle->tables->sockets, manifest->listeners[i].key,
                                             take_fd(unpacker));
     for (size_t i = 0; i < manifest->logs.count && !unpacker->failed; i++)
-        bundle->logs[i] =
-            fd_table_adopt(&bundle->tables->logs, manifest->logs.items[i], take_fd(unpacker));
+        bundle->logs[i] = fd_table_adopt(&bundle->tables->logs, manifest->logs.items[i],
+                                         take_fd(unpacker));
     return !unpacker->failed;
 }
 

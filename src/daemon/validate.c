@@ -139,7 +139,8 @@ void validation_finish(struct validation *validation, struct verdict *verdict)
             verdict->record_fd = message.fds[2];
         }
     } else {
-        verdict->text = copy_text("pelayan: [emerg] the process that checks the configuration died\n");
+        verdict->text = copy_text(
+            "pelayan: [emerg] the process that checks the configuration died\n");
     }
     close(validation->fd);
     validation->fd = -1;

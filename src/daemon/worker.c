@@ -1,4 +1,5 @@
-/* The worker's life: orders from the master, in, serving, draining, out. Runs in: worker, first loop. */
+/* The worker's life: orders from the master, in, serving, draining, out. Runs in: worker, first
+ * loop. */
 #include "daemon/worker.h"
 
 #include "base/list.h"

@@ -1,8 +1,9 @@
 /* The worker: one process that reads the network, one event loop per thread.
  *
- * It learns everything from the master's channel: what to serve (a bundle: manifest, record of the config, sockets, logs), when to reopen logs,
- * when to leave. When the channel ends, the master is gone: it finishes what is running and leaves as well.
- * Runs in: worker; with `master_process off` a thread of the only process. */
+ * It learns everything from the master's channel: what to serve (a bundle: manifest, record of the
+ * config, sockets, logs), when to reopen logs, when to leave. When the channel ends, the master is
+ * gone: it finishes what is running and leaves as well. Runs in: worker; with `master_process off`
+ * a thread of the only process. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,4 +1,5 @@
-/* From descriptors to a snapshot. Runs in: worker, first loop; build_*: a thread of its own, so that no request waits. */
+/* From descriptors to a snapshot. Runs in: worker, first loop; build_*: a thread of its own, so
+ * that no request waits. */
 #include "daemon/worker_internal.h"
 
 #include "base/arena.h"
@@ -60,8 +61,8 @@ static bool adopt(struct worker_bundle *bundle, const int *fds)
         return false;
     }
     for (size_t i = 0; i < manifest->listener_count; i++) {
-        bundle->listeners[i] =
-            fd_table_adopt(&bundle->worker->listeners, manifest->listeners[i].key, *fds++);
+        bundle->listeners[i] = fd_table_adopt(&bundle->worker->listeners,
+                                              manifest->listeners[i].key, *fds++);
         complete = complete && bundle->listeners[i] != NULL;
     }
     for (size_t i = 0; i < manifest->logs.count; i++)
@@ -164,7 +165,8 @@ static bool build_log(struct worker_bundle *bundle, size_t index, struct log_fil
     return false;
 }
 
-/* The same text loads to the same logs in the same order: what differs is a fault that must be seen. */
+/* The same text loads to the same logs in the same order: what differs is a fault that must be
+ * seen. */
 static bool build_logs(struct worker_bundle *bundle, struct diag *diag)
 {
     const struct manifest_texts *logs = &bundle->manifest->logs;

@@ -1,4 +1,5 @@
-/* The worker from inside. Runs in: worker; every field belongs to the first loop's thread unless it says otherwise. */
+/* The worker from inside. Runs in: worker; every field belongs to the first loop's thread unless it
+ * says otherwise. */
 #pragma once
 
 #include "base/diag.h"
@@ -21,9 +22,9 @@ struct worker_loop {
     struct loop *loop;      /* owned */
     struct http_loop *http; /* owned */
     pthread_t thread;
-    bool has_thread; /* the first one runs in the worker's own thread */
-    bool used;       /* answer to `use`: the loop took the snapshot */
-    struct mail use, drain, stop;       /* to the loop */
+    bool has_thread;                         /* the first one runs in the worker's own thread */
+    bool used;                               /* answer to `use`: the loop took the snapshot */
+    struct mail use, drain, stop;            /* to the loop */
     struct mail use_done, drain_done, empty; /* to the first loop */
 };
 
@@ -31,12 +32,12 @@ struct worker_loop {
 struct worker_bundle {
     struct worker *worker;
     uint64_t generation;
-    struct manifest *manifest;   /* owned */
-    struct snapshot *snapshot;   /* one reference; NULL until built */
+    struct manifest *manifest;    /* owned */
+    struct snapshot *snapshot;    /* one reference; NULL until built */
     struct shared_fd **listeners; /* owned, [manifest->listener_count] */
-    int *log_fds;                /* owned, [manifest->logs.count]: -1 once given to the table */
-    int record_fd;               /* owned */
-    int *loop_fds;               /* owned, [loop][spec] */
+    int *log_fds;                 /* owned, [manifest->logs.count]: -1 once given to the table */
+    int record_fd;                /* owned */
+    int *loop_fds;                /* owned, [loop][spec] */
     size_t spec_count;
     char *error; /* owned: why it could not be built */
     pthread_t builder;
@@ -49,7 +50,7 @@ struct worker {
     unsigned loop_count;
     struct http_shared shared;
     struct io channel;
-    struct io signals; /* fd -1: the master takes them */
+    struct io signals;       /* fd -1: the master takes them */
     struct deadline give_up; /* worker_shutdown_timeout */
     struct fd_table listeners;
     struct fd_table logs; /* used by any thread that drops a snapshot */
@@ -80,9 +81,11 @@ struct worker_bundle *worker_bundle_new(struct worker *worker, const int *fds, s
                                         struct diag *diag);
 void worker_bundle_deafen(struct worker_bundle *bundle); /* gives its listeners back */
 void worker_bundle_free(struct worker_bundle *bundle);
-bool worker_bundle_build(struct worker_bundle *bundle); /* starts the thread; answers by worker_built() */
+bool worker_bundle_build(
+    struct worker_bundle *bundle); /* starts the thread; answers by worker_built() */
 
 /* worker.c */
-void worker_built(struct worker *worker, struct worker_bundle *bundle); /* snapshot NULL: it failed */
+void worker_built(struct worker *worker,
+                  struct worker_bundle *bundle); /* snapshot NULL: it failed */
 void worker_used(struct worker *worker, bool by_all);
 const struct log *worker_log(const struct worker *worker);

@@ -1,4 +1,5 @@
-/* The worker's loops: threads, and letters to all of them. Runs in: worker, first loop; on_order_*: each loop's own thread. */
+/* The worker's loops: threads, and letters to all of them. Runs in: worker, first loop; on_order_*:
+ * each loop's own thread. */
 #include "daemon/worker_internal.h"
 
 #include "base/list.h"
@@ -146,8 +147,9 @@ static void tell_empty(void *data)
     loop_post(home(one->worker), &one->empty);
 }
 
-/* No loop accepts any more. As long as anybody has a listening socket open the kernel goes on accepting for it, so ours are closed:
- * if the master has closed its own, clients are refused instead of waiting for nothing. */
+/* No loop accepts any more. As long as anybody has a listening socket open the kernel goes on
+ * accepting for it, so ours are closed: if the master has closed its own, clients are refused
+ * instead of waiting for nothing. */
 static void on_drain_done(struct loop *loop, struct mail *mail)
 {
     struct worker *worker = container_of(mail, struct worker_loop, drain_done)->worker;

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-    YOUNG_MS = 2000,      /* who dies younger crashes at start: do not spin */
+    YOUNG_MS = 2000, /* who dies younger crashes at start: do not spin */
     RESPAWN_MIN_MS = 100,
     RESPAWN_MAX_MS = 5000,
     CHANNEL_FD = 3,
@@ -168,7 +168,8 @@ void worker_order_stop(struct worker_process *worker)
 
 void workers_kill(struct master *master, int number)
 {
-    list_each(it, keep, &master->workers) {
+    list_each(it, keep, &master->workers)
+    {
         struct worker_process *worker = container_of(it, struct worker_process, link);
 
         if (!worker->is_thread)
@@ -213,8 +214,8 @@ static void replace(struct master *master, uint64_t lived_ms)
         pause_ms *= 2;
     if (pause_ms > RESPAWN_MAX_MS)
         pause_ms = RESPAWN_MAX_MS;
-    log_write(&master->log, LOG_LEVEL_ALERT, 0, "workers die at start, the next one starts in %llu ms",
-              (unsigned long long)pause_ms);
+    log_write(&master->log, LOG_LEVEL_ALERT, 0,
+              "workers die at start, the next one starts in %llu ms", (unsigned long long)pause_ms);
     master->respawn.on_expire = on_respawn;
     deadline_arm(master->loop, &master->respawn, pause_ms);
 }
@@ -264,7 +265,8 @@ void workers_reap(struct master *master)
             upgrade_checked(master, status);
             continue;
         }
-        list_each(it, keep, &master->workers) {
+        list_each(it, keep, &master->workers)
+        {
             struct worker_process *worker = container_of(it, struct worker_process, link);
 
             if (worker->pid != pid || worker->is_thread)
@@ -282,7 +284,8 @@ static void on_serving(struct worker_process *worker, uint64_t generation)
     rollout_served(worker->master, worker, generation);
 }
 
-/* One that replaces another and cannot even serve what was served before ends; the next one comes after a pause. */
+/* One that replaces another and cannot even serve what was served before ends; the next one comes
+ * after a pause. */
 static void on_failed(struct worker_process *worker, const struct message *message)
 {
     struct master *master = worker->master;
