@@ -1,10 +1,19 @@
-/* Two byte streams tied together after a protocol switch (101) or CONNECT. Runs in: worker, loop
- * thread. */
+/* Two byte streams tied together after a protocol switch (101) or CONNECT.
+ *
+ * Each direction holds at most one buffer, and only while the other side does not take its bytes:
+ * an idle tunnel owns no buffer. The end of one side's stream is passed on as such (half-close)
+ * after its last byte; the tunnel ends when both have ended, one fails, or the peer is silent for
+ * too long. Runs in: worker, loop thread. */
 #pragma once
 
 #include "event/loop.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct buf;
+struct exchange;
+struct tunnel;
 
 /* One side. Who owns the descriptor calls on_ready for its events until the exchange ends. */
 struct tunnel_end {
@@ -17,3 +26,27 @@ struct tunnel_end {
     void (*on_ready)(struct tunnel_end *end, unsigned events); /* set by the tunnel */
     void *tunnel;                                              /* the tunnel's */
 };
+
+struct tunnel_setup {
+    struct exchange *x; /* the tunnel lives in its arena and counts in its response */
+    struct tunnel_end *client;
+    struct io *peer; /* borrowed */
+    struct buf
+        *peer_early; /* bytes after the peer's head, or NULL; the tunnel takes the reference */
+    uint64_t *peer_received; /* counted up */
+    uint64_t *peer_sent;
+    uint64_t read_timeout_ms; /* how long the peer may be silent */
+    uint64_t send_timeout_ms; /* how long it may take nothing */
+    uint64_t client_send_timeout_ms;
+    /* Over; called once, from tunnel_run() or the loop. `why` NULL: both sides have ended. It frees
+     * the exchange. */
+    void (*on_end)(void *data, const char *why);
+    void *data;
+};
+
+/* NULL: no memory; on_end will not be called, and the references were dropped. */
+struct tunnel *tunnel_start(const struct tunnel_setup *setup);
+
+/* Moves what there is. The owner of the peer's descriptor calls it for every event, and once after
+ * tunnel_start(). May free the exchange: nothing may follow. */
+void tunnel_run(struct tunnel *tunnel);
