@@ -156,6 +156,8 @@ enum phase_verdict exchange_redirect(struct exchange *x, struct slice uri, struc
     x->request.uri = uri;
     x->request.args = args;
     x->request.uri_plain = false;
+    x->request.uri_moved = true;
+    x->request.uri_detached = false;
     x->request.uri_changed = false;
     x->flags |= X_INTERNAL;
     x->flags &= ~(unsigned)X_NAMED;

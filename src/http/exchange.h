@@ -88,6 +88,8 @@ struct request {
     bool chunked;                /* a body of unknown length follows (any protocol) */
     bool uri_plain;              /* uri is path, byte for byte: nothing was decoded or merged */
     bool uri_changed;            /* a rewrite changed it since the location was chosen */
+    bool uri_moved;              /* uri or args are not what `target` says any more: rewritten or redirected */
+    bool uri_detached;           /* `rewrite ... break`: the location's prefix is not in it any more */
     bool args_in_target;         /* there was a '?' */
     bool expects_continue;
     bool wants_upgrade;  /* Connection: upgrade and an Upgrade field */

@@ -25,15 +25,14 @@
     R(server_rewrite)                                                                              \
     R(limit_except) /* before rewrite: its block has none */                                       \
     R(rewrite)                                                                                     \
-    R(realip_location)                                                                             \
-    R(referer)                                                                                     \
-    R(stub_status)                                                                                 \
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
     R(try_files)                                                                                   \
     R(index) /* a folder is looked into before it is listed or refused */                          \
     R(static)                                                                                      \
     R(headers) /* after whatever makes fields of its own */                                        \
+    R(http_upstream) /* variables of every feature that relays */                                  \
+    R(http_proxy)                                                                                  \
     R(access_log)
 
 #define FEATURE_DECLARE(name) extern struct feature name##_feature;

@@ -164,6 +164,7 @@ static void set_uri(struct exchange *x, const struct rewrite_rule *rule, struct 
     }
     x->request.uri = slice_make(made->data, path_len);
     x->request.uri_plain = false;
+    x->request.uri_moved = true;
 }
 
 static void log_match(struct exchange *x, const struct rewrite_rule *rule, bool matches)
@@ -202,6 +203,8 @@ static enum outcome run_rule(struct exchange *x, const struct rewrite_rule *rule
         return OUTCOME_FAILED;
     }
     x->request.uri_changed = rule->flag != REWRITE_BREAK;
+    if (rule->flag == REWRITE_BREAK)
+        x->request.uri_detached = true;
     return rule->flag == REWRITE_GO_ON ? OUTCOME_NEXT : OUTCOME_STOP;
 }
 

@@ -38,6 +38,7 @@ static bool set_args(struct subject *subject, const struct variable *v, struct s
 {
     (void)v;
     exchange_of(subject)->request.args = text;
+    exchange_of(subject)->request.uri_moved = true;
     return true;
 }
 

@@ -1,0 +1,285 @@
+/* The head of the request to the peer: proxy_set_header compiled at load, put together once per
+ * exchange. Runs in: load: any; making: worker, loop thread. */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/diag.h"
+#include "config/loader.h"
+#include "http/features/proxy_internal.h"
+#include "http/h1/write.h"
+
+#include <assert.h>
+
+enum {
+    HEAD_BYTES = 4096,        /* asked for at first: a pooled buffer is larger anyway */
+    HEAD_BYTES_MAX = 1 << 20, /* no peer takes more */
+    LINE_EXTRA_BYTES = 4,     /* ": " and CRLF */
+};
+
+/* ---- load */
+
+bool proxy_set_set_header(struct conf_call *call)
+{
+    struct proxy_conf *conf = call->conf;
+    struct proxy_header *header = arena_zalloc(call->loader->arena, sizeof *header);
+    const struct proxy_header **last = &conf->set_headers;
+    struct slice name = conf_arg(call, 1);
+
+    if (header == NULL)
+        return conf_error(call, 0, "no memory");
+    *header = (struct proxy_header){.name = name, .id = header_id_of(name)};
+    header->value = proxy_template(call, 2, conf_arg(call, 2));
+    if (header->value == NULL)
+        return false;
+    if ((header->id == HEADER_CONTENT_LENGTH || header->id == HEADER_TRANSFER_ENCODING) &&
+        header->value->source.len > 0)
+        conf_warn(call, 1, "\"%.*s\" is made from the body that is sent: this value is not used",
+                  SLICE_ARG(name));
+    if (call->first)
+        conf->set_headers = NULL;
+    while (*last != NULL)
+        last = (const struct proxy_header **)(uintptr_t) & (*last)->next;
+    *last = header;
+    return true;
+}
+
+/* Fields of the client that concern its own connection, or that the head has anyway. */
+static void drop_defaults(struct proxy_head *head)
+{
+    for (unsigned id = 0; id < HEADER_COUNT; id++)
+        head->drops[id] = (header_traits(id) & HEADER_HOP) != 0;
+    head->drops[HEADER_OTHER] = 0;
+    head->drops[HEADER_HOST] = 1;
+    head->drops[HEADER_CONTENT_LENGTH] = 1;
+    head->drops[HEADER_EXPECT] = 1;
+}
+
+static bool is_framing(enum header_id id)
+{
+    return id == HEADER_CONTENT_LENGTH || id == HEADER_TRANSFER_ENCODING;
+}
+
+static const struct proxy_header *find(const struct proxy_header *list, enum header_id id)
+{
+    for (; list != NULL; list = list->next)
+        if (list->id == id)
+            return list;
+    return NULL;
+}
+
+/* Constant fields are joined to one text; one with variables ends the piece. */
+static bool add_field(struct proxy_head *head, struct writer *fixed,
+                      const struct proxy_header *header)
+{
+    struct proxy_piece *piece = &head->pieces[head->piece_count];
+
+    if (header->value != NULL && header->value->constant) {
+        if (header->value->source.len > 0)
+            write_header(fixed, header->name, header->value->source);
+        return !fixed->overflow;
+    }
+    piece->fixed = slice_make(fixed->data, fixed->len);
+    piece->name = header->name;
+    piece->id = header->id;
+    piece->value = header->value;
+    *fixed = writer_make(fixed->data + fixed->len, fixed->capacity - fixed->len);
+    head->piece_count++;
+    return true;
+}
+
+static void note_header(struct proxy_head *head, const struct proxy_header *header)
+{
+    if (header->id == HEADER_OTHER)
+        head->has_unknown = true;
+    else
+        head->drops[header->id] = 1;
+    if (header->id == HEADER_CONNECTION)
+        head->connection = header->value;
+    if (header->id == HEADER_UPGRADE)
+        head->sets_upgrade = true;
+}
+
+static bool add_fields(struct proxy_head *head, struct writer *fixed,
+                       const struct proxy_header *list)
+{
+    static const struct proxy_header host = {.name = SLICE("Host"), .id = HEADER_HOST};
+    bool ok = find(list, HEADER_HOST) != NULL || add_field(head, fixed, &host);
+
+    for (const struct proxy_header *header = list; ok && header != NULL; header = header->next) {
+        note_header(head, header);
+        if (!is_framing(header->id))
+            ok = add_field(head, fixed, header);
+    }
+    head->pieces[head->piece_count++] = (struct proxy_piece){
+        .fixed = slice_make(fixed->data, fixed->len)};
+    return ok;
+}
+
+bool proxy_compile_head(struct loader *loader, struct proxy_conf *conf)
+{
+    struct proxy_head *head = arena_zalloc(loader->arena, sizeof *head);
+    size_t count = 2; /* Host by default, and the last piece */
+    size_t bytes = 16;
+
+    for (const struct proxy_header *it = conf->set_headers; it != NULL; it = it->next) {
+        count++;
+        bytes += it->name.len + it->value->source.len + LINE_EXTRA_BYTES;
+    }
+    struct writer fixed = writer_make(arena_bytes(loader->arena, bytes), bytes);
+
+    if (head == NULL || fixed.data == NULL)
+        return false;
+    head->pieces = arena_zalloc(loader->arena, count * sizeof *head->pieces);
+    if (head->pieces == NULL)
+        return false;
+    head->drops_too = conf->set_headers;
+    drop_defaults(head);
+    conf->head = head;
+    return add_fields(head, &fixed, conf->set_headers);
+}
+
+/* ---- making */
+
+/* Protocols that would let a client speak past the rules of the config: HTTP/2 on our connection
+ * (h2c), TLS in it. */
+static bool may_upgrade_to(struct slice protocols)
+{
+    struct slice protocol;
+
+    while (header_next_token(&protocols, &protocol)) {
+        struct slice name = slice_head(protocol, 3);
+
+        if (slice_eq_nocase(name, slice_of("h2c")) || slice_eq_nocase(name, slice_of("tls")))
+            return false;
+    }
+    return true;
+}
+
+static bool connection_is_set(const struct relay *r, const struct proxy_head *head)
+{
+    struct slice value = {0};
+
+    return head->connection != NULL && template_eval(head->connection, &r->x->subject, &value) &&
+           value.len > 0;
+}
+
+/* A client that wants another protocol gets it without any directive; what proxy_set_header says
+ * goes first. */
+static void write_upgrade(struct relay *r, struct writer *w, const struct proxy_head *head)
+{
+    const struct exchange *x = r->x;
+    struct slice protocol = exchange_header(x, HEADER_UPGRADE);
+
+    if (!x->request.wants_upgrade || r->needs_length || !may_upgrade_to(protocol))
+        return;
+    if (head->sets_upgrade || connection_is_set(r, head)) {
+        r->flags |= RELAY_UPGRADE; /* the peer decides */
+        return;
+    }
+    r->flags |= RELAY_UPGRADE;
+    write_bytes(w, slice_of("Connection: upgrade\r\n"));
+    write_header_id(w, HEADER_UPGRADE, protocol);
+}
+
+static bool write_piece(struct relay *r, struct writer *w, const struct proxy_piece *piece)
+{
+    struct slice value;
+
+    write_bytes(w, piece->fixed);
+    if (piece->name.len == 0)
+        return true;
+    if (piece->value == NULL) {
+        write_header(w, piece->name, proxy_state_of(r)->url.host_header);
+        return true;
+    }
+    if (!template_eval(piece->value, &r->x->subject, &value))
+        return false;
+    if (value.len > 0)
+        write_header(w, piece->name, value);
+    return true;
+}
+
+static void write_framing(const struct relay *r, struct writer *w)
+{
+    if ((r->flags & RELAY_FRAMES) != 0)
+        write_bytes(w, slice_of("Transfer-Encoding: chunked\r\n"));
+    else if (r->body_length >= 0)
+        write_header_u64(w, HEADER_CONTENT_LENGTH, (uint64_t)r->body_length);
+}
+
+static bool is_set(const struct proxy_head *head, const struct header *field)
+{
+    if (field->id != HEADER_OTHER)
+        return head->drops[field->id] != 0;
+    if (!head->has_unknown)
+        return false;
+    for (const struct proxy_header *it = head->drops_too; it != NULL; it = it->next)
+        if (it->id == HEADER_OTHER && slice_eq_nocase(it->name, field->name))
+            return true;
+    return false;
+}
+
+/* Connection may name more fields that are for us alone. Rarely: then the table does not suffice.
+ */
+static void mark_hop_by_hop(struct header_list *fields)
+{
+    const struct header *connection = header_list_find(fields, HEADER_CONNECTION);
+
+    if (connection == NULL || slice_eq_nocase(connection->value, slice_of("keep-alive")) ||
+        slice_eq_nocase(connection->value, slice_of("close")))
+        return;
+    header_list_mark_hop_by_hop(fields);
+}
+
+static void write_client_fields(const struct relay *r, struct writer *w,
+                                const struct proxy_head *head)
+{
+    struct header_list *fields = r->x->request.headers;
+    uint32_t at = 0;
+    const struct header *field;
+
+    if (!r->conf->pass_request_headers || fields == NULL)
+        return;
+    mark_hop_by_hop(fields);
+    while ((field = header_list_next(fields, &at)) != NULL)
+        if ((field->flags & (HEADER_NAME_INVALID | HEADER_HOP_BY_HOP)) == 0 && !is_set(head, field))
+            write_header(w, field->name, field->value);
+}
+
+static bool write_head(struct relay *r, struct writer *w, struct slice uri)
+{
+    const struct proxy_conf *conf = proxy_state_of(r)->conf;
+    const struct proxy_head *head = conf->head;
+
+    write_request_line(w, r->method, uri, (unsigned)conf->http_version);
+    for (size_t i = 0; i < head->piece_count; i++)
+        if (!write_piece(r, w, &head->pieces[i]))
+            return false;
+    write_upgrade(r, w, head);
+    write_framing(r, w);
+    write_client_fields(r, w, head);
+    write_end(w);
+    return true;
+}
+
+bool proxy_make_head(struct relay *r)
+{
+    struct slice uri = proxy_request_uri(r);
+
+    if (uri.data == NULL)
+        return false;
+    for (size_t bytes = HEAD_BYTES; bytes <= HEAD_BYTES_MAX; bytes *= 4) {
+        struct buf *buf = relay_head_room(r, bytes);
+
+        if (buf == NULL)
+            return false;
+        struct writer w = writer_make(buf->data, buf->capacity);
+
+        if (!write_head(r, &w, uri))
+            return false;
+        r->head = slice_make(w.data, w.len);
+        if (!w.overflow)
+            return true;
+    }
+    log_about(&r->x->log, LOG_LEVEL_ERROR, 0, "the request's head is too large for a peer");
+    return false;
+}
