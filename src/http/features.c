@@ -25,6 +25,9 @@
     R(server_rewrite)                                                                              \
     R(limit_except) /* before rewrite: its block has none */                                       \
     R(rewrite)                                                                                     \
+    R(realip_location)                                                                             \
+    R(referer)                                                                                     \
+    R(stub_status)                                                                                 \
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
     R(try_files)                                                                                   \
