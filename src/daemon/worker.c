@@ -316,11 +316,12 @@ static void fini(struct worker *worker)
         deadline_disarm(&worker->give_up);
     if (worker->building != NULL)
         pthread_join(worker->building->builder, NULL);
-    worker_loops_fini(worker);
+    worker_loops_end(worker);
     worker_bundle_free(worker->building);
     if (worker->next != worker->current)
         worker_bundle_free(worker->next);
     worker_bundle_free(worker->current);
+    worker_loops_free(worker);
     close_incoming(worker);
     free(worker->incoming);
     fd_table_fini(&worker->listeners);

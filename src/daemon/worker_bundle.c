@@ -1,5 +1,6 @@
 /* From descriptors to a snapshot. Runs in: worker, first loop; build_*: a thread of its own, so
  * that no request waits. */
+#include "balance/balance.h"
 #include "daemon/worker_internal.h"
 
 #include "base/arena.h"
@@ -12,6 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { NAMES_WAIT_MS = 2000 }; /* for the first answers about the names of upstreams */
 
 enum { MANIFEST_BYTES_MAX = 64 << 20, FIXED_FDS = 2 };
 
@@ -229,6 +232,23 @@ static void on_built(struct loop *loop, struct mail *mail)
     worker_built(bundle->worker, bundle);
 }
 
+/* The first answers about names are worth a short wait: a request that comes before them would get
+ * a 502. */
+static bool build_upstreams(struct worker_bundle *bundle, struct diag *diag)
+{
+    struct balance *balance = bundle->worker->shared.balance;
+    struct upstreams *upstreams = bundle->snapshot->http_upstreams;
+
+    if (upstreams == NULL)
+        return true;
+    if (!balance_start(balance, upstreams)) {
+        diag_add(diag, DIAG_ERROR, NULL, "no memory for the upstreams");
+        return false;
+    }
+    balance_wait(balance, upstreams, NAMES_WAIT_MS);
+    return true;
+}
+
 static void *build(void *data)
 {
     struct worker_bundle *bundle = data;
@@ -246,7 +266,8 @@ static void *build(void *data)
     if (built) {
         bundle->snapshot = load_take(&load);
         built = bundle->snapshot != NULL && check_listeners(bundle, diag) &&
-                build_logs(bundle, diag) && snapshot_open(bundle->snapshot, diag);
+                build_logs(bundle, diag) && snapshot_open(bundle->snapshot, diag) &&
+                build_upstreams(bundle, diag);
     }
     if (built) {
         bundle->snapshot->generation = bundle->generation;

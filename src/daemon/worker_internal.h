@@ -70,7 +70,9 @@ struct worker {
 
 /* worker_loops.c: false: errno or no memory. */
 bool worker_loops_init(struct worker *worker, const struct manifest *manifest);
-void worker_loops_fini(struct worker *worker); /* loops must have been stopped */
+void worker_loops_end(
+    struct worker *worker); /* they have been stopped: their threads and connections go */
+void worker_loops_free(struct worker *worker); /* after that, and when no snapshot is left */
 bool worker_loops_start(struct worker *worker, const struct manifest *manifest);
 void worker_use(struct worker *worker, struct worker_bundle *bundle); /* answers by worker_used() */
 void worker_loops_drain(struct worker *worker);                       /* then worker_loops_stop() */

@@ -2,12 +2,26 @@
  * each loop's own thread. */
 #include "daemon/worker_internal.h"
 
+#include "balance/balance.h"
 #include "base/list.h"
 #include "event/offload.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+
+/* What all loops share of upstreams: it outlives every configuration. */
+static bool start_balance(struct worker *worker)
+{
+    struct loop **loops = calloc(worker->loop_count, sizeof *loops);
+
+    for (unsigned i = 0; loops != NULL && i < worker->loop_count; i++)
+        loops[i] = worker->loops[i].loop;
+    if (loops != NULL)
+        worker->shared.balance = balance_new(loops, worker->loop_count);
+    free(loops);
+    return worker->shared.balance != NULL;
+}
 
 bool worker_loops_init(struct worker *worker, const struct manifest *manifest)
 {
@@ -33,10 +47,10 @@ bool worker_loops_init(struct worker *worker, const struct manifest *manifest)
             return false;
         worker->shared.loops[i] = one->http;
     }
-    return true;
+    return start_balance(worker);
 }
 
-void worker_loops_fini(struct worker *worker)
+void worker_loops_end(struct worker *worker)
 {
     for (unsigned i = 0; worker->loops != NULL && i < worker->loop_count; i++) {
         if (worker->loops[i].has_thread)
@@ -45,6 +59,11 @@ void worker_loops_fini(struct worker *worker)
     offload_free(worker->shared.offload);
     for (unsigned i = 0; worker->loops != NULL && i < worker->loop_count; i++)
         http_loop_free(worker->loops[i].http);
+}
+
+void worker_loops_free(struct worker *worker)
+{
+    balance_free(worker->shared.balance);
     for (unsigned i = 0; worker->loops != NULL && i < worker->loop_count; i++)
         loop_free(worker->loops[i].loop);
     free(worker->shared.loops);
