@@ -49,7 +49,9 @@ bool relay_emit(struct relay *r, struct slice bytes)
         r->hooks->on_body(r, bytes);
     bool full = !queue_has_room(r) && (r->flags & RELAY_IN_ROOM) == 0;
 
-    if ((relay_spooled(r) || full) && relay_spool_bytes(r, bytes))
+    if (relay_spooled(r)) /* order: nothing may overtake what is in the file */
+        return relay_spool_bytes(r, bytes);
+    if (full && relay_spool_bytes(r, bytes))
         return true;
     chunk = chunk_memory(r->x, bytes, buf_ref(r->in));
     if (chunk != NULL)
@@ -169,6 +171,7 @@ static void finish(struct relay *r)
         r->hooks->on_end(r, true);
     if (relay_spooled(r)) {
         r->state = RELAY_DRAINING;
+        r->flags &= ~(unsigned)RELAY_BUSY;
         r->x->doing = "sending to client";
         drain(r);
     } else {
@@ -194,9 +197,12 @@ static void wait_for_client(struct relay *r)
     response_wait_room(r->x, on_room);
 }
 
+/* The client's progress is not the peer's: only new bytes begin the time anew. */
 static void wait_for_peer(struct relay *r)
 {
-    relay_await(r, r->conf->read_timeout);
+    if (r->received != r->awaited_after || !deadline_armed(&r->deadline))
+        relay_await(r, r->conf->read_timeout);
+    r->awaited_after = r->received;
     if (relay_spooled(r))
         response_wait_room(r->x, on_room);
 }
@@ -224,6 +230,31 @@ enum progress {
     GONE,    /* the relay has ended */
 };
 
+static bool queue_is_low(const struct relay *r)
+{
+    return r->x->response.queued_bytes < r->conf->queue_bytes_max;
+}
+
+/* Passes on to the client until there is room for more from the peer, or the client has enough. */
+static enum progress make_way(struct relay *r)
+{
+    bool due;
+
+    do {
+        if (relay_spooled(r) && !relay_spool_feed(r)) {
+            relay_break_off(r, "cannot read a temporary file", 0);
+            return GONE;
+        }
+        due = (r->flags & RELAY_UNBUFFERED) != 0 || relay_spooled(r) || !queue_has_room(r);
+        if (due && !relay_flush(r))
+            return GONE;
+    } while (relay_spooled(r) && queue_is_low(r));
+    if (has_room(r))
+        return READ_ON;
+    wait_for_client(r);
+    return STOPPED;
+}
+
 /* Understands what was received; makes room for more. */
 static enum progress digest(struct relay *r)
 {
@@ -237,18 +268,7 @@ static enum progress digest(struct relay *r)
         relay_break_off(r, r->broken, 0);
         return GONE;
     }
-    if (relay_spooled(r) && !relay_spool_feed(r)) {
-        relay_break_off(r, "cannot read a temporary file", 0);
-        return GONE;
-    }
-    bool due = (r->flags & RELAY_UNBUFFERED) != 0 || !queue_has_room(r);
-
-    if (due && !relay_flush(r))
-        return GONE;
-    if (has_room(r))
-        return READ_ON;
-    wait_for_client(r);
-    return STOPPED;
+    return make_way(r);
 }
 
 static enum progress take(struct relay *r)
@@ -267,6 +287,8 @@ static enum progress take(struct relay *r)
     }
     if (!relay_flush(r))
         return GONE;
+    if (relay_spooled(r) && queue_is_low(r))
+        return READ_ON; /* the client took it all: more of the file */
     wait_for_peer(r);
     return STOPPED;
 }

@@ -176,10 +176,11 @@ struct relay {
 
     /* The answer. */
     struct relay_answer answer;
-    struct buf *in;    /* owned: [start, end) was received and not understood yet */
-    struct buf *kept;  /* owned: the fields of the answer point into it */
-    uint64_t received; /* from the present peer */
-    uint64_t rate;     /* bytes per second, 0: no limit */
+    struct buf *in;         /* owned: [start, end) was received and not understood yet */
+    struct buf *kept;       /* owned: the fields of the answer point into it */
+    uint64_t received;      /* from the present peer */
+    uint64_t awaited_after; /* `received` when the deadline was armed last */
+    uint64_t rate;          /* bytes per second, 0: no limit */
     unsigned interims;
     const char *broken; /* what was wrong with the answer */
     struct relay_spool spool;
