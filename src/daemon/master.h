@@ -1,8 +1,8 @@
 /* The master: opens sockets and logs, has configs checked, supervises the worker, answers
  * operators.
  *
- * It reads nothing from the network and holds no config. Single-threaded, on one event loop. Runs
- * in: master. */
+ * It reads nothing from the network and holds no config. Single-threaded, on one event loop.
+ * Runs in: master. */
 #pragma once
 
 struct run_options;
