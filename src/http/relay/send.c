@@ -178,6 +178,7 @@ static struct io_result send_once(struct relay *r)
 
     if (r->out.head.len == 0 && first != NULL && first->fd >= 0)
         return send_file(r, first);
+    parts[0] = (struct iovec){0}; /* gcc cannot see that there is something to send */
     int count = gather_parts(r, parts, &bytes);
     bool more = bytes < r->out.head.len + r->out.queued_bytes;
     struct io_result result = socket_send(r->conn->io.fd, parts, count, more);
