@@ -174,6 +174,50 @@ static struct slice page_text(struct exchange *x, int status)
                         SLICE_ARG(title), SLICE_ARG(title), SLICE_ARG(signature));
 }
 
+/* Drops what the handler writes, and gives the page instead. */
+struct replacement {
+    struct body_filter filter; /* first */
+    struct slice page;
+};
+
+static bool push_replacement(struct body_filter *filter, struct exchange *x, struct chunk *chunk)
+{
+    const struct replacement *replacement = (struct replacement *)filter;
+
+    if (chunk != NULL) {
+        chunk_release(x, chunk);
+        return true;
+    }
+    struct chunk *page = chunk_memory(x, replacement->page, NULL);
+
+    return page != NULL && body_filter_pass(filter, x, page) && body_filter_pass(filter, x, NULL);
+}
+
+bool response_replace(struct exchange *x, int status)
+{
+    struct response *response = &x->response;
+    struct replacement *replacement = arena_zalloc(x->subject.arena, sizeof *replacement);
+
+    if (replacement == NULL)
+        return false;
+    replacement->filter.push = push_replacement;
+    replacement->filter.takes_files = true;
+    replacement->page = page_text(x, status);
+    response->status = status;
+    response->reason = slice_make(NULL, 0);
+    response->content_type = slice_of("text/html");
+    response->charset = slice_make(NULL, 0);
+    response->content_length = (int64_t)replacement->page.len;
+    response->last_modified = -1;
+    response->allow_ranges = false;
+    response->seeks = false;
+    (void)header_list_remove_id(&response->headers, HEADER_ETAG);
+    (void)header_list_remove_id(&response->headers, HEADER_CONTENT_ENCODING);
+    (void)header_list_remove_id(&response->headers, HEADER_ACCEPT_RANGES);
+    response_add_filter(x, &replacement->filter);
+    return replacement->page.data != NULL;
+}
+
 void response_error_page(struct exchange *x, int status)
 {
     x->response.status = status;

@@ -46,6 +46,10 @@ void response_redirect(struct exchange *x, int status, struct slice location);
 /* Our own page for a status (error pages, `return 404`). */
 void response_error_page(struct exchange *x, int status);
 
+/* For a head filter: the response becomes our page for `status`, whatever its handler writes.
+ * False: no memory. */
+bool response_replace(struct exchange *x, int status) __attribute__((warn_unused_result));
+
 /* Would a body go out? (not for HEAD, 204, 304, 1xx) */
 bool response_has_body(const struct exchange *x);
 
