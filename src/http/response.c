@@ -28,6 +28,8 @@ bool response_begin(struct exchange *x)
         response->status = x->error_status;
     response->no_body = x->request.method == METHOD_HEAD ||
                         status_has_no_body((unsigned)response->status);
+    if (response->status == 204)
+        response->content_type = slice_make("", 0); /* of nothing (as nginx has it) */
     response->chunked_allowed = core_of(x)->chunked_transfer_encoding;
     response->begun = true;
     if (x->step < STEP_RESPOND)

@@ -106,5 +106,13 @@ struct slice status_reason(unsigned status)
 
 struct slice status_title(unsigned status)
 {
+    /* Two pages of nginx say something else than their status line does. */
+    static const struct slice found = SLICE("302 Found");
+    static const struct slice unauthorized = SLICE("401 Authorization Required");
+
+    if (status == 302)
+        return found;
+    if (status == 401)
+        return unauthorized;
     return status < 300 ? slice_make("", 0) : title_of(status);
 }

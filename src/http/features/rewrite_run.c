@@ -153,7 +153,7 @@ static void set_uri(struct exchange *x, const struct rewrite_rule *rule, struct 
     size_t path_len = made->args ? made->path_len : made->len;
 
     if (!made->args) {
-        x->request.args = rule->keep_args ? args : slice_make("", 0);
+        x->request.args.len = rule->keep_args ? args.len : 0;
     } else {
         if (rule->keep_args && args.len > 0) {
             made->data[made->len++] = '&';

@@ -27,11 +27,12 @@ static bool get_present(struct subject *subject, const struct variable *v, struc
     return true;
 }
 
+/* Missing without a '?', empty with nothing behind it. */
 static bool get_args(struct subject *subject, const struct variable *v, struct slice *text)
 {
     (void)v;
     *text = exchange_of(subject)->request.args;
-    return text->len > 0;
+    return text->data != NULL;
 }
 
 static bool set_args(struct subject *subject, const struct variable *v, struct slice text)

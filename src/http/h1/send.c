@@ -124,6 +124,7 @@ static void write_entity(struct writer *w, struct exchange *x)
     }
     struct slice location = complete_location(x);
 
+    x->response.location = location; /* $sent_http_location says what was sent */
     if (location.len > 0)
         write_header_id(w, HEADER_LOCATION, location);
 }
