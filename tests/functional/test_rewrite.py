@@ -125,7 +125,7 @@ def test_rewrite_log_and_warnings(pelayan):
     site = pelayan.run(
         main="error_log {dir}/logs/error.log notice;",
         http="""rewrite_log on; server { location / { if ($arg_q) { set $u 1; }
-            rewrite ^/(a)$ /b$u break; return 200 "$uri"; } }
+            rewrite ^/(a)$ /b$u; return 200 "$uri"; } }
             server { listen 127.0.0.1:{port2}; uninitialized_variable_warn off; return 200 x; }""",
     )
     assert site.get("/a").status == 200

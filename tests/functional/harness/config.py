@@ -7,7 +7,7 @@ Added unless the test says its own: pid, logs, events, worker_processes, temp pa
 
 import re
 
-TEMP_PATHS = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+TEMP_PATHS = ("client_body", "proxy")
 TOKEN = re.compile(r"""\s+|\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|(?:\\.|[^\s{};"'\\]|\$\{\w+\})+""", re.S)
 
 
