@@ -818,3 +818,34 @@ const char *known_module(struct slice name, bool is_stream)
     }
     return best->module;
 }
+
+/* Settings that do nothing by themselves: who needs them is refused, so that they may stay. */
+static const struct {
+    const char *module;
+    const char *prefix;
+    const char *user; /* the directive that would make something of them */
+} idle[] = {
+    {"http_fastcgi", "fastcgi_", "fastcgi_pass"},
+    {"http_uwsgi", "uwsgi_", "uwsgi_pass"},
+    {"http_scgi", "scgi_", "scgi_pass"},
+    {"http_grpc", "grpc_", "grpc_pass"},
+    {"http_memcached", "memcached_", "memcached_pass"},
+    {"http_tunnel", "tunnel_", "tunnel_pass"},
+    {"http_proxy", "proxy_ssl_", "proxy_pass https://"},
+    {"http_proxy", "proxy_cache_", "proxy_cache"},
+    {"http_proxy", "proxy_no_cache", "proxy_cache"},
+    {"http_ssl", "ssl_", "listen ... ssl"},
+    {"http_v2", "http2", "listen ... ssl"},
+    {"http_v3", "http3", "listen ... quic"},
+    {"http_v3", "quic_", "listen ... quic"},
+};
+
+const char *known_idle(struct slice name, const char *module)
+{
+    for (size_t i = 0; i < COUNT(idle); i++) {
+        if (strcmp(module, idle[i].module) == 0 && slice_starts(name, slice_of(idle[i].prefix)) &&
+            !slice_eq(name, slice_of(idle[i].user)))
+            return idle[i].user;
+    }
+    return NULL;
+}

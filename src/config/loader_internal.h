@@ -52,3 +52,7 @@ struct slice context_names(struct arena *arena, unsigned contexts);
 /* The module of nginx a directive belongs to, without "_module"; NULL: nginx has no such directive.
  * With `is_stream` the stream module's row is preferred, else any other's. */
 const char *known_module(struct slice name, bool is_stream);
+
+/* For a directive of a module that is not built in: the directive it is a mere setting of, whose
+ * refusal is enough. NULL: it does something by itself. */
+const char *known_idle(struct slice name, const char *module);

@@ -84,9 +84,15 @@ static void report_unknown(struct loader *loader, const struct scope *scope,
 {
     struct slice name = node->words[0].text;
     const char *module = known_module(name, scope->context & STREAM_CONTEXTS);
+    const char *user = module == NULL ? NULL : known_idle(name, module);
     const char *nearest = NULL;
 
-    if (module != NULL)
+    if (user != NULL)
+        diag_add(
+            loader->diag, DIAG_WARN, NULL,
+            "\"%.*s\" has no effect: it is a setting of \"%s\", which this build does not have",
+            SLICE_ARG(name), user);
+    else if (module != NULL)
         diag_add(loader->diag, DIAG_ERROR, NULL,
                  "directive \"%.*s\" belongs to the %s module, which this build does not have",
                  SLICE_ARG(name), module);
