@@ -15,6 +15,7 @@
 #include "policy/error_log.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <pthread.h>
 
 enum { FEATURES_MAX = 256 };
@@ -118,6 +119,8 @@ struct snapshot *load_take(struct load *load)
 
     if (sources == NULL)
         return NULL;
+    tree_drop_nodes(&load->tree);
+    malloc_trim(0); /* they were most of what loading took: give the pages back */
     *sources = (struct load){.files = load->files, .tree = load->tree};
     if (!arena_on_drop(snapshot->arena, free_sources, sources))
         return NULL;

@@ -151,6 +151,8 @@ void router_choose_server(struct exchange *x)
     x->server = server_table_find(listen, x->request.host, &x->subject);
 }
 
+enum { SCANNED_MAX = 16 }; /* locations, before duplicates are looked for by hash */
+
 struct location_tree {
     struct arena *arena;
     struct http_location **exacts; /* sorted by name once frozen */
@@ -202,14 +204,48 @@ static struct slice seen_key(struct location_tree *tree, const struct http_locat
                         SLICE_ARG(location->name));
 }
 
+static struct http_location *scan(struct http_location *const *items, size_t count,
+                                  struct slice name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_eq(items[i]->name, name))
+            return items[i];
+    return NULL;
+}
+
+/* Few locations are looked through; a table is only made for many, because servers are many. */
+static bool fill_seen(struct location_tree *tree)
+{
+    struct http_location **const lists[] = {tree->exacts, tree->prefixes};
+    const size_t counts[] = {tree->exact_count, tree->prefix_count};
+
+    for (size_t list = 0; list < COUNT(lists); list++) {
+        for (size_t i = 0; i < counts[list]; i++) {
+            struct slice key = seen_key(tree, lists[list][i]);
+
+            if (key.data == NULL || !map_put(&tree->seen, key, lists[list][i], NULL))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* The location of that name, or `location` itself if there is no memory, or NULL. */
 static const struct http_location *already(struct location_tree *tree,
                                            struct http_location *location)
 {
-    struct slice key = seen_key(tree, location);
     void *old = NULL;
 
+    if (tree->exact_count + tree->prefix_count < SCANNED_MAX)
+        return location->kind == LOCATION_EXACT
+                   ? scan(tree->exacts, tree->exact_count, location->name)
+                   : scan(tree->prefixes, tree->prefix_count, location->name);
+    if (tree->seen.count == 0 && !fill_seen(tree))
+        return location;
+    struct slice key = seen_key(tree, location);
+
     if (key.data == NULL || (old = map_get(&tree->seen, key)) != NULL)
-        return old;
+        return key.data == NULL ? location : old;
     return map_put(&tree->seen, key, location, NULL) ? NULL : location;
 }
 
