@@ -302,6 +302,8 @@ static size_t describe(const struct log_subject *subject, char *out, size_t out_
         line_add(&line, ", server: ", x->server->name, "");
     if (x->request.line.len > 0)
         line_add(&line, ", request: \"", slice_head(x->request.line, 1024), "\"");
+    if (x->upstream_text.len > 0)
+        line_add(&line, ", upstream: \"", slice_head(x->upstream_text, 256), "\"");
     struct slice host = exchange_header(x, HEADER_HOST);
 
     if (host.len > 0)

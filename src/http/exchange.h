@@ -212,6 +212,7 @@ struct exchange {
     void *handler_data;                   /* the content handler's */
     const char *doing; /* ends "while ..." in log lines; NULL: the step's own words */
     const struct feature *upstream_feature; /* the proxying feature in charge, for its variables */
+    struct slice upstream_text; /* the peer being asked, for log lines; empty: none */
     void *upstream_state;                   /* its log of tries, arena: $upstream_* */
     uint64_t connection_id;
     uint64_t connection_requests;

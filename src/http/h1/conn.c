@@ -216,7 +216,7 @@ static void on_hangup(struct h1_conn *conn)
     x->flags |= X_CLIENT_FIN | X_CLOSE_AFTER;
     if (!x->body.complete && body_is_read(x))
         return; /* the body's reader will find the end by itself */
-    if (x->response.begun || (x->flags & X_IGNORES_ABORT) != 0)
+    if ((x->flags & X_IGNORES_ABORT) != 0)
         return;
     if (x->on_abort != NULL)
         exchange_client_gone(x);

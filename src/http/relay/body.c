@@ -155,9 +155,7 @@ static void finish(struct relay *r)
 
     if (r->in != NULL && buf_used(r->in) > 0) {
         log_about(&r->x->log, LOG_LEVEL_WARN, 0,
-                  "upstream sent more data than its answer has, upstream: \"%.*s\"; closing that "
-                  "connection",
-                  SLICE_ARG(r->try->peer));
+                  "upstream sent more data than its answer has: closing that connection");
         reuse = false;
     }
     if (!pass_trailers(r)) {

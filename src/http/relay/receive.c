@@ -90,8 +90,8 @@ static void closed_early(struct relay *r, const struct io_result *result)
     struct failure failure = {.outcome = OUTCOME_RESET, .cause = NEXT_ERROR, .status = 502};
 
     failure.os_error = result->kind == IO_FAILED ? result->error : 0;
-    failure.what = r->received > 0 ? "upstream prematurely closed connection in its answer"
-                                   : "upstream prematurely closed connection";
+    failure.what = failure.os_error != 0 ? "recv() failed"
+                                         : "upstream prematurely closed connection";
     relay_lost(r, &failure);
 }
 

@@ -44,6 +44,7 @@ void relay_fini(struct relay *r)
         x->on_abort = NULL;
         x->handler_data = NULL;
         x->doing = NULL;
+        x->upstream_text = slice_make(NULL, 0);
     }
     r->state = RELAY_OVER;
 }
@@ -257,7 +258,8 @@ static bool begin_try(struct relay *r)
 {
     struct slice text = slice_of(peer_text(r->pick.peer));
 
-    r->try = tries_add(r->x, arena_copy(relay_arena(r), text), r->pick.tries == 1);
+    r->x->upstream_text = arena_copy(relay_arena(r), text);
+    r->try = tries_add(r->x, r->x->upstream_text, r->pick.tries == 1);
     r->try_start_us = clock_monotonic_us();
     if (r->any_limit)
         r->tries_left--;
@@ -306,8 +308,8 @@ static bool open_conn(struct relay *r)
 /* Nobody is left, or nobody was there to begin with. */
 static void no_peer(struct relay *r, enum pick_result result)
 {
-    log_about(&r->x->log, LOG_LEVEL_ERROR, 0, "%s, upstream: \"%.*s\"; answering 502",
-              pick_why(&r->pick, result), SLICE_ARG(r->upstream->name));
+    r->x->upstream_text = r->upstream->name;
+    log_about(&r->x->log, LOG_LEVEL_ERROR, 0, "%s", pick_why(&r->pick, result));
     if (r->pick.tries == 0) {
         r->try = tries_add(r->x, r->upstream->name, true);
         relay_end_try(r, 502);
@@ -328,7 +330,7 @@ static bool give_up_peer(struct relay *r, int os_error)
                                     .cause = NEXT_ERROR,
                                     .status = 502,
                                     .os_error = os_error,
-                                    .what = "cannot connect"};
+                                    .what = "connect() failed"};
 
     relay_lost(r, &refused);
     return false;
@@ -361,10 +363,10 @@ void relay_connect(struct relay *r)
 
 /* ---- failures */
 
-static void log_failure(const struct relay *r, const struct failure *failure, const char *then)
+static void log_failure(const struct relay *r, const struct failure *failure, bool go_on)
 {
-    log_about(&r->x->log, LOG_LEVEL_ERROR, failure->os_error, "%s, upstream: \"%.*s\"; %s",
-              failure->what, SLICE_ARG(r->try->peer), then);
+    log_about(&r->x->log, LOG_LEVEL_ERROR, failure->os_error, "%s%s",
+              go_on ? "trying the next peer: " : "", failure->what);
 }
 
 /* A connection that was idle and turns out to be closed says nothing about the peer: the request is
@@ -385,6 +387,7 @@ static void repeat_on_new(struct relay *r)
     r->flags |= RELAY_FRESH_ONLY;
     r->flags &= ~(unsigned)RELAY_BEGAN_SEND;
     r->try->sent_bytes = 0;
+    r->x->doing = "connecting to upstream";
     if (!open_conn(r))
         give_up_peer(r, errno);
     else if (r->conn->connected)
@@ -403,7 +406,7 @@ void relay_lost(struct relay *r, const struct failure *failure)
         return;
     }
     go_on = relay_may_go_on(r, failure->cause) && pick_has_more(&r->pick);
-    log_failure(r, failure, go_on ? "trying the next peer" : "answering with an error");
+    log_failure(r, failure, go_on);
     relay_out_clear(r);
     relay_end_try(r, (unsigned)failure->status);
     relay_release_peer(r, false, failure->outcome);
@@ -420,9 +423,7 @@ void relay_break_off(struct relay *r, const char *why, int os_error)
     struct exchange *x = r->x;
     bool unframed = x->response.content_length < 0 && x->request.version < 11;
 
-    log_about(&x->log, LOG_LEVEL_ERROR, os_error,
-              "%s, upstream: \"%.*s\"; closing the client's connection", why,
-              SLICE_ARG(r->try == NULL ? r->upstream->name : r->try->peer));
+    log_about(&x->log, LOG_LEVEL_ERROR, os_error, "closing the client's connection: %s", why);
     if (r->hooks->on_end != NULL)
         r->hooks->on_end(r, false);
     if (r->try != NULL)

@@ -15,8 +15,7 @@ static void on_tunnel_end(void *data, const char *why)
     struct exchange *x = r->x;
 
     if (why != NULL)
-        log_about(&x->log, LOG_LEVEL_INFO, 0, "%s, upstream: \"%.*s\"; closing the tunnel", why,
-                  SLICE_ARG(r->try->peer));
+        log_about(&x->log, LOG_LEVEL_INFO, 0, "closing the tunnel: %s", why);
     relay_end_try(r, r->answer.status);
     relay_release_peer(r, false, OUTCOME_OK);
     relay_fini(r);
