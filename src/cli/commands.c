@@ -1,5 +1,6 @@
 /* Subcommands: one row each. Runs in: the process the user started. */
 #include "cli/cli.h"
+#include "cli/explain.h"
 #include "cli/usage.h"
 #include "cli/version.h"
 #include "config/loader.h"
@@ -36,5 +37,7 @@ static int run_version(const struct run_options *options, int argc, char **argv)
 const struct cli_command cli_commands[] = {
     {"help", run_help, "[directive [NAME]]", "This text; all directives; or all about one."},
     {"version", run_version, "", "The versions, and what this program was built with."},
+    {"explain", explain_command, "[METHOD] URL [-H 'Name: value']",
+     "How the configuration would treat a request, with file and line of every step."},
     {NULL, NULL, NULL, NULL},
 };

@@ -54,7 +54,7 @@ def test_levels_replace_each_other_and_conditions_hold(pelayan):
 
 def test_buffered_lines_wait_for_flush(pelayan):
     site = pelayan.run(
-        http="""log_format short '$uri'; access_log {dir}/logs/b.log short buffer=64k flush=300ms;
+        http="""log_format short '$uri'; access_log {dir}/logs/b.log short buffer=64k flush=1s;
             access_log {dir}/logs/small.log short buffer=8;
             server { return 200; }"""
     )

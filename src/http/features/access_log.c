@@ -431,7 +431,7 @@ static void on_log(struct exchange *x)
     const struct access_log_conf *conf;
     const struct access_log_conf *top = x->conf->settings[access_log_feature.index];
 
-    if (x->settings == NULL)
+    if (x->settings == NULL || x->http == NULL) /* `explain` asks without a loop */
         return;
     conf = exchange_conf(x, access_log_feature);
     if (!conf->given && top->fallback != NULL)

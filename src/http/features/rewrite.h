@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/slice.h"
+#include "http/conf.h"
 #include "http/feature.h"
 
 struct http_location;
@@ -75,7 +76,7 @@ struct rewrite_if {
 struct rewrite_step {
     struct rewrite_step *next;
     const struct node *node; /* while loading: for its place among the others */
-    unsigned line;           /* in the file of its block: for `explain` */
+    struct origin origin;    /* for `explain` */
     enum { STEP_IS_RULE, STEP_IS_RETURN, STEP_IS_SET, STEP_IS_BREAK, STEP_IS_IF } kind;
     union {
         struct rewrite_rule rule;
@@ -104,3 +105,8 @@ bool condition_holds(const struct condition *condition, struct exchange *x,
 
 /* Runs the steps of a block. PHASE_PASS: the phases go on (request.uri_changed may be set). */
 enum phase_verdict rewrite_run(const struct rewrite_conf *conf, struct exchange *x);
+
+/* Hears of every step that did something, in this thread, until it is set to NULL: for `explain`.
+ */
+typedef void rewrite_observer(struct exchange *x, const struct rewrite_step *step);
+void rewrite_observe(rewrite_observer *observer);

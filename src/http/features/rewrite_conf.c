@@ -62,7 +62,7 @@ static struct rewrite_step *add_step(struct conf_call *call, bool is_block)
         return NULL;
     }
     step->node = call->node;
-    step->line = call->node->line;
+    step->origin = conf_origin(call);
     step->next = *at;
     *at = step;
     if (step->next == NULL)

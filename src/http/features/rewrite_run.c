@@ -9,6 +9,19 @@
 
 #include <assert.h>
 
+static _Thread_local rewrite_observer *observer;
+
+void rewrite_observe(rewrite_observer *wanted)
+{
+    observer = wanted;
+}
+
+static void tell(struct exchange *x, const struct rewrite_step *step)
+{
+    if (observer != NULL)
+        observer(x, step);
+}
+
 /* What a step says about the steps after it. */
 enum outcome {
     OUTCOME_NEXT,
@@ -173,9 +186,10 @@ static void log_match(struct exchange *x, const struct rewrite_rule *rule, bool 
               matches ? "matches" : "does not match", SLICE_ARG(x->request.uri));
 }
 
-static enum outcome run_rule(struct exchange *x, const struct rewrite_rule *rule,
+static enum outcome run_rule(struct exchange *x, const struct rewrite_step *step,
                              const struct rewrite_conf *conf)
 {
+    const struct rewrite_rule *rule = &step->rule;
     enum regex_match match = regex_match(rule->regex, x->request.uri, &x->subject);
     struct made made;
 
@@ -192,9 +206,11 @@ static enum outcome run_rule(struct exchange *x, const struct rewrite_rule *rule
         if (conf->log)
             log_about(&x->log, LOG_LEVEL_NOTICE, 0, "rewritten redirect: \"%.*s\"", (int)made.len,
                       made.data);
+        tell(x, step);
         return redirect(x, rule, &made);
     }
     set_uri(x, rule, &made);
+    tell(x, step);
     if (conf->log)
         log_about(&x->log, LOG_LEVEL_NOTICE, 0, "rewritten data: \"%.*s\", args: \"%.*s\"",
                   SLICE_ARG(x->request.uri), SLICE_ARG(x->request.args));
@@ -255,8 +271,9 @@ static enum outcome run_step(struct exchange *x, const struct rewrite_step *step
 {
     switch (step->kind) {
     case STEP_IS_RULE:
-        return run_rule(x, &step->rule, conf);
+        return run_rule(x, step, conf);
     case STEP_IS_RETURN:
+        tell(x, step);
         return run_return(x, &step->answer);
     case STEP_IS_SET:
         return run_set(x, &step->set);
@@ -276,10 +293,12 @@ static enum outcome run_list(struct exchange *x, const struct rewrite_list *list
     for (const struct rewrite_step *step = list->first; step != NULL; step = step->next) {
         enum outcome outcome;
 
-        if (step->kind == STEP_IS_IF && enter_if(x, &step->branch, conf))
+        if (step->kind == STEP_IS_IF && enter_if(x, &step->branch, conf)) {
+            tell(x, step);
             outcome = run_list(x, &step->branch.steps, conf);
-        else
+        } else {
             outcome = run_step(x, step, conf);
+        }
         if (outcome != OUTCOME_NEXT)
             return outcome;
     }

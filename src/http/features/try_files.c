@@ -201,3 +201,17 @@ struct feature try_files_feature = {
     .phase = STEP_PRECONTENT,
     .run = run,
 };
+
+bool try_files_candidate(struct exchange *x, size_t index, struct slice *text)
+{
+    const struct try_conf *conf = exchange_conf(x, try_files_feature);
+
+    if (conf->block != block_of(x) || conf->block == NULL || index > conf->file_count)
+        return false;
+    if (index < conf->file_count)
+        return template_eval(conf->files[index].name, &x->subject, text);
+    if (conf->last != NULL)
+        return template_eval(conf->last, &x->subject, text);
+    *text = arena_printf(x->subject.arena, "=%d", conf->status);
+    return text->data != NULL;
+}

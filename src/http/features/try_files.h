@@ -4,3 +4,7 @@
 #include "http/feature.h"
 
 extern struct feature try_files_feature;
+
+/* The text of the `index`th thing that would be tried for the current URI, the last resort
+ * included: for `explain`. False: there is none of that index. */
+bool try_files_candidate(struct exchange *x, size_t index, struct slice *text);
