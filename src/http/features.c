@@ -33,8 +33,9 @@
     R(try_files)                                                                                   \
     R(index) /* a folder is looked into before it is listed or refused */                          \
     R(static)                                                                                      \
-    R(not_modified)  /* before whatever costs work on a body that is not sent then */              \
-    R(headers)       /* after whatever makes fields of its own */                                  \
+    R(not_modified) /* before whatever costs work on a body that is not sent then */               \
+    R(headers)      /* after whatever makes fields of its own */                                   \
+    R(gzip)                                                                                        \
     R(range)         /* last: ranges are of the bytes as they go out */                            \
     R(http_upstream) /* variables of every feature that relays */                                  \
     R(http_proxy)                                                                                  \
