@@ -54,6 +54,7 @@ def test_levels_replace_each_other_and_conditions_hold(pelayan):
 
 def test_buffered_lines_wait_for_flush(pelayan):
     site = pelayan.run(
+        main="worker_processes 1;",
         http="""log_format short '$uri'; access_log {dir}/logs/b.log short buffer=64k flush=1s;
             access_log {dir}/logs/small.log short buffer=8;
             server { return 200; }"""
@@ -92,6 +93,19 @@ def test_paths_with_variables(pelayan, cache):
     assert (site.dir / "tmp/a.log").read_text() == "/a\n/a\n"
     assert (site.dir / "tmp/c.log").read_text() == "/c\n"
     assert not (site.dir / "evil.log").exists()
+
+
+def test_no_root_no_log(pelayan):
+    """A path with variables is written only if the request's root is there, as nginx does."""
+    site = pelayan.run(
+        http="""log_format short '$uri'; server { root {dir}/$arg_r;
+            access_log {dir}/tmp/$arg_n.log short; return 200; }""",
+        prepare=lambda site: (site.dir / "tmp").chmod(0o777),
+    )
+    site.get("/?n=a&r=none")
+    site.get("/?n=b&r=html")
+    wait.until(lambda: (site.dir / "tmp/b.log").exists(), "the log")
+    assert not (site.dir / "tmp/a.log").exists()
 
 
 def test_syslog(pelayan):

@@ -7,11 +7,13 @@
 #include "http/features/log_path.h"
 #include "http/features/log_writer.h"
 #include "http/http_loop.h"
+#include "http/path.h"
 #include "policy/syslog.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { GZIP_BUFFER_BYTES = 65536, GZIP_LEVEL_DEFAULT = 1, SYSLOG_BYTES_MAX = 65000 };
@@ -357,13 +359,25 @@ static bool is_safe_path(struct slice path)
            memchr(path.data, '\0', path.len) == NULL;
 }
 
+/* Hosts that are not ours have no root, and get no log either: nobody fills the disk with files. */
+static bool root_exists(struct exchange *x)
+{
+    struct slice root;
+    struct stat st;
+
+    if (!path_document_root(x, &root))
+        return false;
+    root = arena_copy(x->subject.arena, root);
+    return root.data != NULL && stat(root.data, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static void write_path(struct exchange *x, const struct access_target *target,
                        const struct access_log_conf *conf)
 {
     struct log_loop *loop = log_loop_of(x->http);
     struct slice path;
 
-    if (loop == NULL || !template_eval(target->path, &x->subject, &path))
+    if (loop == NULL || !root_exists(x) || !template_eval(target->path, &x->subject, &path))
         return;
     path = arena_copy(x->subject.arena, path);
     if (path.data == NULL || !is_safe_path(path)) {
