@@ -45,20 +45,26 @@ bool background_enter(struct background *background)
     return true;
 }
 
+void background_silence(void)
+{
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null_fd < 0)
+        return;
+    dup2(null_fd, STDIN_FILENO);
+    dup2(null_fd, STDOUT_FILENO);
+    if (null_fd > STDERR_FILENO)
+        close(null_fd);
+}
+
 void background_report(struct background *background, int exit_code)
 {
     unsigned char code = (unsigned char)exit_code;
-    int null_fd;
     ssize_t told;
 
     if (background->status_fd < 0)
         return;
-    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd >= 0) {
-        dup2(null_fd, STDIN_FILENO);
-        dup2(null_fd, STDOUT_FILENO);
-        close(null_fd);
-    }
+    background_silence();
     do {
         told = write(background->status_fd, &code, 1);
     } while (told < 0 && errno == EINTR);

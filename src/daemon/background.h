@@ -15,3 +15,6 @@ bool background_enter(struct background *background);
 /* Serving (0) or not; then standard input and output become /dev/null. Once; later calls do
  * nothing. */
 void background_report(struct background *background, int exit_code);
+
+/* Standard input and output become /dev/null. */
+void background_silence(void);

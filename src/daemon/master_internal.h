@@ -75,6 +75,7 @@ struct master {
     struct list reopening; /* control requests that wait for the worker's answer */
     struct list stopping;  /* ... for the end */
     pid_t upgrade_check;   /* the new program's -t, or 0 */
+    bool upgrade_wanted;   /* as soon as the rollout under way has ended */
     struct list upgrading; /* control requests that wait for it */
     struct log log;
     struct log_target *log_targets; /* owned */

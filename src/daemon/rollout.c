@@ -90,6 +90,8 @@ static void finish(struct master *master, bool ok, struct slice text)
             list_push_back(&rollout->waiting, it);
         }
         start_checking(master);
+    } else if (master->upgrade_wanted) {
+        upgrade_begin(master, NULL);
     }
 }
 

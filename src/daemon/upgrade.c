@@ -65,9 +65,11 @@ void upgrade_begin(struct master *master, struct control_request *request)
         list_push_back(&master->upgrading, &request->link);
     if (master->upgrade_check != 0)
         return; /* this one gets the same answer */
-    if (master->phase != MASTER_RUNNING || master->current == NULL ||
-        master->rollout.step != ROLLOUT_NONE) {
-        refuse(master, "a reload or a stop is under way");
+    master->upgrade_wanted = master->rollout.step != ROLLOUT_NONE;
+    if (master->upgrade_wanted)
+        return; /* its end begins it again */
+    if (master->phase != MASTER_RUNNING || master->current == NULL) {
+        refuse(master, "shutting down");
         return;
     }
     if (!master->current->manifest->master_process) {
@@ -152,10 +154,13 @@ void upgrade_checked(struct master *master, int status)
         refuse(master, "the new program does not accept the configuration");
         return;
     }
-    if (master->phase != MASTER_RUNNING || master->rollout.step != ROLLOUT_NONE) {
-        refuse(master, "a reload or a stop is under way");
+    if (master->phase != MASTER_RUNNING) {
+        refuse(master, "shutting down");
         return;
     }
+    master->upgrade_wanted = master->rollout.step != ROLLOUT_NONE;
+    if (master->upgrade_wanted)
+        return; /* a reload came in between: both checks are made again at its end */
     pack_state(master, &packer);
     state_fd = pack_memfd(&packer, "state");
     pack_free(&packer);

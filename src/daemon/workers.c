@@ -65,6 +65,8 @@ static void child_run(struct master *master, const struct manifest *manifest, in
     if (channel_fd != CHANNEL_FD && dup2(channel_fd, CHANNEL_FD) < 0)
         _exit(2);
     close_range(CHANNEL_FD + 1, ~0U, 0);
+    if (manifest->daemon)
+        background_silence();
     exit(worker_run(&start));
 }
 

@@ -13,6 +13,13 @@ def page(text):
     return f'server {{ location / {{ return 200 "{text}"; }} }}'
 
 
+def serving(pelayan, **conf):
+    """Runs, and waits for the worker: the port alone is the master's."""
+    site = pelayan.run(**conf)
+    site.wait_for_log("configuration 1 is served")
+    return site
+
+
 def alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -27,11 +34,12 @@ def new_worker(site, old):
 
 
 def test_a_killed_worker_is_replaced_at_once(pelayan):
-    site = pelayan.run(http=page("here"))
+    site = serving(pelayan, http=page("here"))
     site.tolerate("exited on signal 9")
     for _ in range(3):
         [worker] = site.workers()
         os.kill(worker, signal.SIGKILL)
+        wait.until(lambda: not alive(worker), "its death")
         assert site.get("/").text == "here"
         new_worker(site, worker)
     assert len(site.workers()) == 1
@@ -39,17 +47,18 @@ def test_a_killed_worker_is_replaced_at_once(pelayan):
 
 
 def test_a_replaced_worker_serves_the_last_good_config(pelayan):
-    site = pelayan.run(http=page("old"))
+    site = serving(pelayan, http=page("old"))
     site.tolerate("exited on signal 9")
     site.reload(http=page("good"))
     site.reload(http="server { nonsense; }", check=False)
     [worker] = site.workers()
     os.kill(worker, signal.SIGKILL)
+    wait.until(lambda: not alive(worker), "its death")
     assert site.get("/").text == "good"
 
 
 def test_the_worker_leaves_when_the_master_is_killed(pelayan):
-    site = pelayan.run(http=page("here"))
+    site = serving(pelayan, http=page("here"))
     [worker] = site.workers()
     os.kill(site.pid, signal.SIGKILL)
     assert site.wait_exit() == -signal.SIGKILL
@@ -59,7 +68,7 @@ def test_the_worker_leaves_when_the_master_is_killed(pelayan):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_signals_end_it(pelayan, how):
-    site = pelayan.run(http=page("here"))
+    site = serving(pelayan, http=page("here"))
     with site.connect() as client:
         client.get("/")
         site.signal(how)
@@ -70,7 +79,7 @@ def test_signals_end_it(pelayan, how):
 
 def test_quit_lets_a_running_request_finish_and_accepts_no_other(pelayan, backend):
     app = backend(answers="when released")
-    site = pelayan.run(http=f"server {{ location / {{ proxy_pass {app.url}; }} }}")
+    site = serving(pelayan, http=f"server {{ location / {{ proxy_pass {app.url}; }} }}")
     first = site.get_later("/")
     app.wait_until_asked()
     site.signal(signal.SIGQUIT)
@@ -89,7 +98,7 @@ def test_quit_lets_a_running_request_finish_and_accepts_no_other(pelayan, backen
 
 def test_worker_shutdown_timeout_ends_the_patience(pelayan, backend):
     app = backend(answers="when released")
-    site = pelayan.run(
+    site = serving(pelayan, 
         main="worker_shutdown_timeout 200ms;",
         http=f"server {{ location / {{ proxy_pass {app.url}; }} }}",
     )
@@ -102,7 +111,7 @@ def test_worker_shutdown_timeout_ends_the_patience(pelayan, backend):
 
 
 def test_logs_are_reopened_for_rotation(pelayan):
-    site = pelayan.run(http=page("here"))
+    site = serving(pelayan, http=page("here"))
     site.get("/before")
     site.access_log(lines=1)
     os.rename(site.dir / "logs/access.log", site.dir / "logs/access.log.1")
@@ -119,7 +128,7 @@ def test_logs_are_reopened_for_rotation(pelayan):
 
 
 def test_winch_lets_the_worker_go_and_hup_brings_one_back(pelayan):
-    site = pelayan.run(http=page("here"))
+    site = serving(pelayan, http=page("here"))
     [worker] = site.workers()
     site.signal(signal.SIGWINCH)
     wait.until(lambda: not alive(worker), "the worker to leave")
@@ -131,7 +140,7 @@ def test_winch_lets_the_worker_go_and_hup_brings_one_back(pelayan):
 
 
 def test_upgrade_keeps_the_pid_and_refuses_nobody(pelayan):
-    site = pelayan.run(http=page("here"))
+    site = serving(pelayan, http=page("here"))
     [worker] = site.workers()
     failures, stop = [], threading.Event()
 
@@ -160,7 +169,7 @@ def test_upgrade_keeps_the_pid_and_refuses_nobody(pelayan):
 
 
 def test_an_upgrade_with_a_broken_config_changes_nothing(pelayan):
-    site = pelayan.run(http=page("here"))
+    site = serving(pelayan, http=page("here"))
     site.tolerate("no upgrade")
     workers = site.workers()
     site.write(http="server { nonsense; }")
@@ -173,7 +182,7 @@ def test_an_upgrade_with_a_broken_config_changes_nothing(pelayan):
 def test_the_worker_has_no_privileges(pelayan):
     if os.geteuid() != 0:
         pytest.skip("only root has some to give up")
-    site = pelayan.run(main="user nobody;", http=page("here"))
+    site = serving(pelayan, main="user nobody;", http=page("here"))
     status = Path(f"/proc/{site.workers()[0]}/status").read_text()
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert set(fields["Uid"].split()) == {"65534"}
