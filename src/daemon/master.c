@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KILL_AFTER_MS = 5000 };
+enum { KILL_AFTER_MS = 5000, MANIFEST_BYTES_MAX = 64 << 20 };
 
 /* The main level's error log, for the master's own lines; and standard error follows its first
  * file. */
@@ -174,10 +174,12 @@ static bool watch_signals(struct master *master)
 
 static bool init(struct master *master, const struct run_options *options)
 {
+    struct background background = master->background;
+
     *master = (struct master){.options = options,
                               .tables = {.options = options},
                               .log = log_process,
-                              .background = {.status_fd = -1},
+                              .background = background,
                               .signals = {.fd = -1}};
     fd_table_init(&master->tables.sockets);
     fd_table_init(&master->tables.logs);
@@ -191,30 +193,26 @@ static bool init(struct master *master, const struct run_options *options)
     return master->loop != NULL && watch_signals(master);
 }
 
-/* The first config is served: now the pid file may say so. False: it cannot be written, message on
- * standard error. */
-bool master_began(struct master *master)
+/* Before anything is opened: another master with the same pid file is found by its control socket,
+ * and is left alone. False: message on standard error. */
+static bool claim_place(struct master *master, const char *pid_path)
 {
-    const char *path = master->current->manifest->pid_path.data;
     struct diag diag;
-    bool began;
 
-    if (master->inherited)
-        return true; /* not the first one: they are there */
     diag_init(&diag);
-    began = pid_file_write(path, getpid(), &diag);
-    if (began) {
-        master->pid_path = strdup(path);
-        if (!commands_open(master, path, -1))
+    if (!commands_open(master, pid_path, -1)) {
+        if (errno == EADDRINUSE)
+            diag_add(&diag, DIAG_ERROR, NULL, "another master runs with the pid file \"%s\"",
+                     pid_path);
+        else
             log_write(&master->log, LOG_LEVEL_WARN, errno,
-                      "no control socket beside \"%s\": only signals are heard", path);
-    } else {
-        diag_print(&diag, stderr);
+                      "no control socket beside \"%s\": only signals are heard", pid_path);
     }
+    if (!diag_failed(&diag) && pid_file_write(pid_path, getpid(), &diag))
+        master->pid_path = strdup(pid_path);
+    diag_print(&diag, stderr);
     diag_fini(&diag);
-    if (began)
-        background_report(&master->background, 0);
-    return began;
+    return master->pid_path != NULL;
 }
 
 static void answer_rest(struct master *master)
@@ -249,43 +247,33 @@ static void fini(struct master *master)
     fd_table_fini(&master->tables.logs);
 }
 
-/* The first check, before anything else exists: its result decides about the background. False: the
- * exit code is 1. */
-static bool check_first(const struct run_options *options, struct verdict *verdict,
-                        bool *background)
+/* What decides about the background, and where the pid file is. */
+static struct manifest *read_manifest(const struct verdict *verdict)
+{
+    struct slice bytes = unpack_memfd(verdict->manifest_fd, MANIFEST_BYTES_MAX);
+    struct manifest *manifest = bytes.data == NULL ? NULL : manifest_unpack(bytes);
+
+    free((char *)bytes.data);
+    return manifest;
+}
+
+/* The first check, before anything else exists. NULL: the exit code is 1, messages have been
+ * printed. */
+static struct manifest *check_first(const struct run_options *options, struct verdict *verdict)
 {
     struct validation validation;
-    struct slice bytes;
-    struct manifest *manifest;
 
     if (!validation_start(&validation, options)) {
         fprintf(stderr, "pelayan: [emerg] cannot start a process: %s\n", strerror(errno));
-        return false;
+        return NULL;
     }
     validation_finish(&validation, verdict);
     while (waitpid(validation.pid, NULL, 0) < 0 && errno == EINTR)
         continue;
     fprintf(stderr, "%.*s", SLICE_ARG(verdict->text));
-    if (!verdict->valid)
-        return false;
-    bytes = unpack_memfd(verdict->manifest_fd, 64 << 20);
-    manifest = bytes.data == NULL ? NULL : manifest_unpack(bytes);
-    *background = manifest != NULL && manifest->daemon;
-    manifest_free(manifest);
-    free((char *)bytes.data);
-    return true;
-}
-
-/* The one that was checked, without checking it again. */
-static bool first_rollout(struct master *master, struct verdict *verdict)
-{
-    free((char *)verdict->text.data); /* has been printed */
+    free((char *)verdict->text.data); /* or it would be logged again */
     verdict->text = slice_make(NULL, 0);
-    master->tables.wait_for_address = true;
-    if (!rollout_take_verdict(master, verdict))
-        return false;
-    master->tables.wait_for_address = false;
-    return true;
+    return verdict->valid ? read_manifest(verdict) : NULL;
 }
 
 static int serve(struct master *master)
@@ -298,32 +286,43 @@ static int serve(struct master *master)
     return master->exit_code;
 }
 
+static int start_checked(struct master *master, const struct run_options *options,
+                         struct verdict *verdict, const char *pid_path)
+{
+    if (!init(master, options)) {
+        fprintf(stderr, "pelayan: [emerg] cannot start: %s\n", strerror(errno));
+        fini(master);
+        return 1;
+    }
+    if (!claim_place(master, pid_path)) {
+        fini(master);
+        return 1;
+    }
+    master->tables.wait_for_address = true;
+    rollout_take_verdict(master, verdict);
+    master->tables.wait_for_address = false;
+    return serve(master);
+}
+
 static int start_fresh(struct master *master, const struct run_options *options)
 {
     struct verdict verdict = {.manifest_fd = -1, .record_fd = -1};
     struct background background = {.status_fd = -1};
-    bool into_background = false;
+    struct manifest *manifest = check_first(options, &verdict);
+    int code = 1;
 
-    if (!check_first(options, &verdict, &into_background) ||
-        (into_background && !background_enter(&background))) {
-        verdict_free(&verdict);
-        return 1;
+    if (manifest != NULL && (!manifest->daemon || background_enter(&background))) {
+        *master = (struct master){.background = background};
+        code = start_checked(master, options, &verdict, manifest->pid_path.data);
     }
-    if (!init(master, options)) {
-        fprintf(stderr, "pelayan: [emerg] cannot start: %s\n", strerror(errno));
-        verdict_free(&verdict);
-        fini(master);
-        return 1;
-    }
-    master->background = background;
-    first_rollout(master, &verdict);
+    manifest_free(manifest);
     verdict_free(&verdict);
-    return serve(master);
+    return code;
 }
 
 int master_run(const struct run_options *options)
 {
-    struct master master;
+    struct master master = {.background = {.status_fd = -1}};
 
     if (getenv(MASTER_STATE_VARIABLE) == NULL)
         return start_fresh(&master, options);

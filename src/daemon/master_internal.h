@@ -82,7 +82,6 @@ struct master {
     uint64_t generation;
     enum master_phase phase;
     bool without_worker; /* WINCH: until HUP */
-    bool inherited;      /* our state came from the program before us */
     char *pid_path;      /* owned; NULL until written */
     char *socket_path;   /* owned; NULL: none */
     struct background background;
@@ -93,7 +92,6 @@ struct master {
 void master_log_to(struct master *master, const struct bundle *bundle);
 void master_step_down(struct master *master, enum master_phase phase);
 void master_exit_if_done(struct master *master);
-bool master_began(struct master *master); /* the first config is served: pid file, readiness */
 
 /* rollout.c */
 void rollout_begin(struct master *master, struct control_request *request, bool new_worker);

@@ -253,10 +253,7 @@ void rollout_served(struct master *master, struct worker_process *worker, uint64
     if (before != NULL && before != worker)
         worker_order_drain(before);
     bundle_free(old);
-    if (old == NULL && !master_began(master)) {
-        finish(master, false, slice_of(""));
-        return;
-    }
+    background_report(&master->background, 0);
     log_write(&master->log, LOG_LEVEL_NOTICE, 0,
               "configuration %llu is served by worker process %d", (unsigned long long)generation,
               (int)worker->pid);

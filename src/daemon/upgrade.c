@@ -266,7 +266,6 @@ bool upgrade_restore(struct master *master)
                take_control(master, &unpacker) && take_worker(master, &unpacker) &&
                take_shared(&unpacker, master->current);
     free((char *)bytes.data);
-    master->inherited = true;
     if (restored)
         master_log_to(master, master->current);
     return restored;

@@ -25,12 +25,13 @@ def resident_kib(pid):
 
 def test_an_idle_connection_lives_on_and_sees_the_new_config(pelayan):
     site = pelayan.run(http=page("old"))
+    site.wait_for_log("configuration 1 is served")
     worker = site.workers()
     with site.connect() as client:
         assert client.get("/").text == "old"
         site.reload(http=page("new"))
         assert client.get("/").text == "new"
-    assert site.workers() == worker
+    wait.until(lambda: site.workers() == worker, "the same worker")
 
 
 def test_a_bad_file_is_refused_with_all_its_errors(pelayan):
@@ -77,12 +78,13 @@ def test_reuseport_may_be_added(pelayan):
 
 def test_other_numbers_of_loops_need_another_worker(pelayan):
     site = pelayan.run(main="worker_processes 1;", http=page("one"))
+    site.wait_for_log("configuration 1 is served")
     worker = site.workers()
     with site.connect() as client:
         assert client.get("/").text == "one"
         site.reload(main="worker_processes 3;", http=page("three"))
         wait.until(lambda: site.workers() and worker[0] not in site.workers(), "a new worker")
-        assert len(site.workers()) == 1
+        wait.until(lambda: len(site.workers()) == 1, "only that")
     assert site.get("/").text == "three"
     threads = os.listdir(f"/proc/{site.workers()[0]}/task")
     assert len(threads) >= 3
@@ -113,7 +115,9 @@ def test_reloads_at_the_same_time_all_get_an_answer(pelayan):
 
 def test_many_reloads_under_load_lose_nothing_and_leave_nothing(pelayan):
     """200 reloads: no failed request, no growth in descriptors or memory."""
-    site = pelayan.run(http=page("0"))
+    endless = "keepalive_requests 1000000000; "
+    site = pelayan.run(http=endless + page("0"))
+    site.wait_for_log("configuration 1 is served")
     master, [worker] = site.pid, site.workers()
     failures, stop, served = [], threading.Event(), [0]
 
@@ -144,13 +148,13 @@ def test_many_reloads_under_load_lose_nothing_and_leave_nothing(pelayan):
     for thread in threads:
         thread.start()
     for number in range(200):
-        site.reload(http=page(str(number)))
+        site.reload(http=endless + page(str(number)))
     stop.set()
     for thread in threads:
         thread.join()
     assert not failures
     assert served[0] > 0
-    assert site.workers() == [worker]
+    wait.until(lambda: site.workers() == [worker], "the same worker")
     assert site.get("/").text == "199"
     for pid, (fds, kib) in before.items():
         wait.until(lambda: descriptors(pid) <= fds, f"descriptors of {pid}: {descriptors(pid)} > {fds}")
