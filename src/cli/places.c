@@ -1,6 +1,7 @@
 /* Where things are. Runs in: the process the user started. */
 #include "cli/places.h"
 
+#include "base/arena.h"
 #include "cli/args.h"
 #include "daemon/options.h"
 
@@ -15,35 +16,26 @@ static const char nginx_conf[] = "/etc/nginx/nginx.conf";
 static const char nginx_prefix[] = "/usr/share/nginx/";
 static const char own_prefix[] = PELAYAN_PREFIX "/share/pelayan/";
 
-/* folder + rest unless `rest` is absolute; never freed: it is needed until the end. NULL: no
- * memory. */
+static struct arena *texts; /* all paths; never dropped: they are needed until the end */
+
+/* folder + rest unless `rest` is absolute. NULL: no memory. */
 static const char *join(const char *folder, const char *rest)
 {
-    char *path;
-
-    if (rest[0] == '/')
-        return strdup(rest);
-    return asprintf(&path, "%s%s", folder, rest) < 0 ? NULL : path;
-}
-
-static const char *current_folder(void)
-{
-    char folder[PATH_MAX];
-    char *path;
-
-    if (getcwd(folder, sizeof folder) == NULL)
-        return "/";
-    return asprintf(&path, "%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/") < 0 ? NULL : path;
+    return arena_printf(texts, "%s%s", rest[0] == '/' ? "" : folder, rest).data;
 }
 
 static const char *with_slash(const char *folder)
 {
     size_t len = strlen(folder);
-    char *path;
 
-    if (len > 0 && folder[len - 1] == '/')
-        return folder;
-    return asprintf(&path, "%s/", folder) < 0 ? NULL : path;
+    return arena_printf(texts, "%s%s", folder, len > 0 && folder[len - 1] == '/' ? "" : "/").data;
+}
+
+static const char *current_folder(void)
+{
+    char folder[PATH_MAX];
+
+    return getcwd(folder, sizeof folder) == NULL ? "/" : with_slash(folder);
 }
 
 static bool exists(const char *path)
@@ -79,7 +71,8 @@ static const char *folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
-    return slash == NULL ? "./" : strndup(path, (size_t)(slash - path) + 1);
+    return slash == NULL ? "./"
+                         : arena_copy(texts, slice_make(path, (size_t)(slash - path) + 1)).data;
 }
 
 /* An ordinary user cannot write to /run: their session's folder is theirs. */
@@ -106,19 +99,21 @@ static const char *default_log(const struct args *args, const char *prefix)
 /* argv[0] as the shell found it: what USR2 executes is what stands there then. */
 static const char *find_program(const char *name)
 {
-    char *path;
-    const char *folders = getenv("PATH");
-    char *rest = folders == NULL ? NULL : strdup(folders);
-    char *keep = NULL;
+    struct slice rest = slice_of(getenv("PATH"));
+    struct slice folder;
+    char self[PATH_MAX];
+    ssize_t len;
 
     if (strchr(name, '/') != NULL)
         return join(current_folder(), name);
-    for (char *folder = rest == NULL ? NULL : strtok_r(rest, ":", &keep); folder != NULL;
-         folder = strtok_r(NULL, ":", &keep)) {
-        if (asprintf(&path, "%s/%s", folder, name) >= 0 && access(path, X_OK) == 0)
-            return path;
+    while (slice_split(&rest, ':', &folder)) {
+        struct slice path = arena_printf(texts, "%.*s/%s", SLICE_ARG(folder), name);
+
+        if (path.data != NULL && access(path.data, X_OK) == 0)
+            return path.data;
     }
-    return realpath("/proc/self/exe", NULL);
+    len = readlink("/proc/self/exe", self, sizeof self);
+    return len < 0 ? NULL : arena_copy(texts, slice_make(self, (size_t)len)).data;
 }
 
 static const char *resolve_prefix(const struct args *args)
@@ -133,10 +128,15 @@ static const char *resolve_prefix(const struct args *args)
 bool places_resolve(const struct args *args, char *const *argv, bool notice,
                     struct run_options *options)
 {
-    const char *prefix = resolve_prefix(args);
-    const char *base = args->prefix != NULL ? prefix : current_folder();
+    const char *prefix;
+    const char *base;
     const char *log = args->error_log;
 
+    texts = arena_new(4096);
+    if (texts == NULL)
+        return false;
+    prefix = resolve_prefix(args);
+    base = args->prefix != NULL ? prefix : current_folder();
     *options = (struct run_options){
         .prefix = prefix,
         .conf_path = find_conf(args, prefix),

@@ -1,6 +1,7 @@
 /* Opening what needs the master's privileges. Runs in: master. */
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/log.h"
 #include "daemon/bundle.h"
 #include "daemon/bundle_internal.h"
 #include "daemon/manifest.h"
@@ -70,20 +71,35 @@ static int open_log(const char *path)
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE);
 }
 
-/* The log nobody asked for must not stop a start: then it is standard error. */
-static int open_log_or_stderr(const struct bundle *bundle, const char *path, struct diag *diag)
+/* A log nobody asked for must not stop a start: the default error log becomes standard error, the
+ * default access log is not written. */
+static int open_instead(const struct bundle *bundle, const char *path)
 {
     const struct run_options *options = bundle->tables->options;
+    size_t prefix_len = strlen(options->prefix);
+
+    if (!options->error_log_given && strcmp(path, options->error_log) == 0)
+        return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (strncmp(path, options->prefix, prefix_len) == 0 &&
+        strcmp(path + prefix_len, "logs/access.log") == 0) {
+        log_write(&log_process, LOG_LEVEL_WARN, errno, "no access log, \"%s\" cannot be opened",
+                  path);
+        return open("/dev/null", O_WRONLY | O_CLOEXEC);
+    }
+    return -1;
+}
+
+static int open_log_or_default(const struct bundle *bundle, const char *path, struct diag *diag)
+{
     int fd = open_log(path);
     int os_error = errno;
 
-    if (fd >= 0)
-        return fd;
-    if (!options->error_log_given && strcmp(path, options->error_log) == 0)
-        return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, os_error,
-             strerror(os_error));
-    return -1;
+    if (fd < 0)
+        fd = open_instead(bundle, path);
+    if (fd < 0)
+        diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, os_error,
+                 strerror(os_error));
+    return fd;
 }
 
 bool bundle_open_logs(struct bundle *bundle, struct diag *diag)
@@ -94,7 +110,7 @@ bool bundle_open_logs(struct bundle *bundle, struct diag *diag)
     for (size_t i = 0; i < paths->count; i++) {
         bundle->logs[i] = fd_table_ref(table, paths->items[i]);
         if (bundle->logs[i] == NULL) {
-            int fd = open_log_or_stderr(bundle, paths->items[i].data, diag);
+            int fd = open_log_or_default(bundle, paths->items[i].data, diag);
 
             if (fd < 0)
                 return false;
@@ -111,7 +127,7 @@ bool bundle_open_logs(struct bundle *bundle, struct diag *diag)
 void bundle_reopen_logs(struct bundle *bundle, struct diag *diag)
 {
     for (size_t i = 0; i < bundle->manifest->logs.count; i++) {
-        int fd = open_log_or_stderr(bundle, bundle->manifest->logs.items[i].data, diag);
+        int fd = open_log_or_default(bundle, bundle->manifest->logs.items[i].data, diag);
 
         if (fd >= 0 && !shared_fd_replace(bundle->logs[i], fd))
             diag_errno(diag, "replace the log", bundle->manifest->logs.items[i].data);

@@ -37,6 +37,17 @@ static bool log_can_be_opened(const char *path)
     return access(folder, W_OK | X_OK) == 0;
 }
 
+/* Those that a start does without: see bundle_open.c. */
+static bool is_default(const struct run_options *options, const char *path)
+{
+    size_t prefix_len = strlen(options->prefix);
+
+    if (strcmp(path, options->error_log) == 0)
+        return !options->error_log_given;
+    return strncmp(path, options->prefix, prefix_len) == 0 &&
+           strcmp(path + prefix_len, "logs/access.log") == 0;
+}
+
 static void check_logs(const struct manifest *manifest, const struct run_options *options,
                        struct diag *diag)
 {
@@ -45,10 +56,8 @@ static void check_logs(const struct manifest *manifest, const struct run_options
 
         if (log_can_be_opened(path))
             continue;
-        if (!options->error_log_given && strcmp(path, options->error_log) == 0)
-            diag_add(diag, DIAG_WARN, NULL,
-                     "\"%s\" cannot be written (%d: %s): standard error is"
-                     " used instead",
+        if (is_default(options, path))
+            diag_add(diag, DIAG_WARN, NULL, "the default log \"%s\" cannot be written (%d: %s)",
                      path, errno, strerror(errno));
         else
             diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, errno,

@@ -71,7 +71,7 @@ static void finish(struct master *master, bool ok, struct slice text)
     rollout->step = ROLLOUT_NONE;
     rollout->target = NULL;
     rollout->new_worker = false;
-    if (!ok)
+    if (!ok && master->log.targets != log_process.targets)
         log_text(master, text);
     if (!ok && master->current == NULL) {
         fprintf(stderr, "%.*s", SLICE_ARG(text));

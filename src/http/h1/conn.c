@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { DRAIN_PATIENCE_MS = 500 };
+
 static void on_ready(struct io *io, unsigned events);
 static void on_deadline(struct deadline *deadline);
 
@@ -311,13 +313,21 @@ static void close_idle(struct client_conn *client)
     h1_conn_close(container_of(client, struct h1_conn, client), false);
 }
 
-/* A request under way is answered with `Connection: close`; a connection without one can go now. */
+/* A request under way is answered with `Connection: close`; so is one whose bytes wait in the
+ * socket. A connection that has had its answers can go now; who has just come, perhaps while the
+ * sockets were changing hands, gets a moment to ask. */
 static void drain(struct client_conn *client)
 {
     struct h1_conn *conn = container_of(client, struct h1_conn, client);
+    char byte;
 
-    if (conn->state == H1_WAITING && (conn->requests > 0 || conn->in == NULL))
+    if (conn->state != H1_WAITING || (conn->requests == 0 && conn->in != NULL) ||
+        socket_peek(conn->io.fd, &byte, 1).kind == IO_DONE)
+        return;
+    if (conn->requests > 0)
         h1_conn_close(conn, false);
+    else
+        deadline_arm(conn->http->loop, &conn->deadline, DRAIN_PATIENCE_MS);
 }
 
 static void abort_conn(struct client_conn *client)
