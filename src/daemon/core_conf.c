@@ -39,13 +39,16 @@ static bool set_worker_processes(struct conf_call *call)
     return true;
 }
 
+/* Words of a default do not outlive the loading: what is kept is copied. */
 static bool set_user(struct conf_call *call)
 {
     struct core_conf *conf = call->conf;
+    struct slice group = conf_arg_count(call) > 2 ? conf_arg(call, 2) : slice_make("", 0);
 
-    conf->user = conf_arg(call, 1);
-    conf->group = conf_arg_count(call) > 2 ? conf_arg(call, 2) : (struct slice){.len = 0};
-    return true;
+    conf->user = arena_copy(call->loader->arena, conf_arg(call, 1));
+    conf->group = arena_copy(call->loader->arena, group);
+    return (conf->user.data != NULL && conf->group.data != NULL) ||
+           conf_error(call, 0, "no memory");
 }
 
 static bool set_rlimit_core(struct conf_call *call)

@@ -154,10 +154,12 @@ static void use_incoming(struct worker *worker, uint64_t generation)
         bundle->generation = generation;
         if (worker->building != NULL || worker->waiting_for > 0) {
             give_up_bundle(worker, bundle, "the worker is busy with another configuration");
-        } else if (!worker_bundle_build(bundle)) {
-            give_up_bundle(worker, bundle, strerror(errno));
         } else {
             worker->building = bundle;
+            if (!worker_bundle_build(bundle)) {
+                worker->building = NULL;
+                give_up_bundle(worker, bundle, strerror(errno));
+            }
         }
     }
     diag_fini(&diag);
@@ -315,8 +317,9 @@ static void fini(struct worker *worker)
     if (worker->loops != NULL && deadline_armed(&worker->give_up))
         deadline_disarm(&worker->give_up);
     if (worker->building != NULL)
-        pthread_join(worker->building->builder, NULL);
+        pthread_join(worker->builder, NULL);
     worker_loops_end(worker);
+    worker->over = true;
     worker_bundle_free(worker->building);
     if (worker->next != worker->current)
         worker_bundle_free(worker->next);

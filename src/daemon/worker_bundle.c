@@ -225,11 +225,13 @@ static char *print_text(const struct diag *diag)
 
 static void on_built(struct loop *loop, struct mail *mail)
 {
-    struct worker_bundle *bundle = container_of(mail, struct worker_bundle, built);
+    struct worker *worker = container_of(mail, struct worker, built);
 
     (void)loop;
-    pthread_join(bundle->builder, NULL);
-    worker_built(bundle->worker, bundle);
+    if (worker->over)
+        return;
+    pthread_join(worker->builder, NULL);
+    worker_built(worker, worker->building);
 }
 
 /* The first answers about names are worth a short wait: a request that comes before them would get
@@ -278,13 +280,13 @@ static void *build(void *data)
     }
     load_fini(&load);
     diag_fini(&record_diag);
-    bundle->built.run = on_built;
-    loop_post(worker->loops[0].loop, &bundle->built);
+    worker->built.run = on_built;
+    loop_post(worker->loops[0].loop, &worker->built);
     return NULL;
 }
 
 bool worker_bundle_build(struct worker_bundle *bundle)
 {
-    errno = pthread_create(&bundle->builder, NULL, build, bundle);
+    errno = pthread_create(&bundle->worker->builder, NULL, build, bundle);
     return errno == 0;
 }

@@ -40,8 +40,6 @@ struct worker_bundle {
     int *loop_fds;                /* owned, [loop][spec] */
     size_t spec_count;
     char *error; /* owned: why it could not be built */
-    pthread_t builder;
-    struct mail built;
 };
 
 struct worker {
@@ -59,9 +57,12 @@ struct worker {
     size_t incoming_capacity;
     struct worker_bundle *current;  /* in use on every loop; NULL: none yet */
     struct worker_bundle *building; /* its builder thread runs */
+    pthread_t builder;
+    struct mail built; /* from the builder */
     struct worker_bundle *next;     /* on its way to the loops */
     unsigned waiting_for;           /* loops that have not answered */
     unsigned accepting;             /* loops that have not stopped accepting, once draining */
+    bool over; /* threads have ended: letters still under way are not opened any more */
     bool own_process;
     bool rolling_back;
     bool draining;

@@ -118,6 +118,8 @@ static void on_use_done(struct loop *loop, struct mail *mail)
     bool by_all = true;
 
     (void)loop;
+    if (worker->over)
+        return;
     assert(worker->waiting_for > 0);
     if (--worker->waiting_for > 0)
         return;
@@ -131,6 +133,8 @@ static void on_order_use(struct loop *loop, struct mail *mail)
     struct worker_loop *one = container_of(mail, struct worker_loop, use);
     const struct worker_bundle *bundle = one->worker->next;
 
+    if (one->worker->over)
+        return;
     one->used = http_loop_use(one->http, bundle->snapshot,
                               bundle->loop_fds + loop_index(loop) * bundle->spec_count);
     one->use_done.run = on_use_done;
@@ -153,6 +157,8 @@ static void on_empty(struct loop *loop, struct mail *mail)
     struct worker *worker = container_of(mail, struct worker_loop, empty)->worker;
 
     (void)loop;
+    if (worker->over)
+        return;
     assert(worker->waiting_for > 0);
     if (--worker->waiting_for == 0)
         worker_loops_stop(worker);
@@ -174,6 +180,8 @@ static void on_drain_done(struct loop *loop, struct mail *mail)
     struct worker *worker = container_of(mail, struct worker_loop, drain_done)->worker;
 
     (void)loop;
+    if (worker->over)
+        return;
     assert(worker->accepting > 0);
     if (--worker->accepting == 0 && worker->current != NULL)
         worker_bundle_deafen(worker->current);
@@ -184,6 +192,8 @@ static void on_order_drain(struct loop *loop, struct mail *mail)
     struct worker_loop *one = container_of(mail, struct worker_loop, drain);
 
     (void)loop;
+    if (one->worker->over)
+        return;
     http_loop_on_empty(one->http, tell_empty, one);
     http_loop_drain(one->http);
     one->drain_done.run = on_drain_done;
@@ -203,7 +213,11 @@ void worker_loops_drain(struct worker *worker)
 
 static void on_order_stop(struct loop *loop, struct mail *mail)
 {
-    http_loop_abort(container_of(mail, struct worker_loop, stop)->http);
+    struct worker_loop *one = container_of(mail, struct worker_loop, stop);
+
+    if (one->worker->over)
+        return;
+    http_loop_abort(one->http);
     loop_stop(loop);
 }
 
