@@ -27,6 +27,7 @@
     R(rewrite)                                                                                     \
     R(realip_location)                                                                             \
     R(referer)                                                                                     \
+    R(secure_link)                                                                                 \
     R(stub_status)                                                                                 \
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
