@@ -33,9 +33,11 @@
     R(auth_basic)                                                                                  \
     R(try_files)                                                                                   \
     R(index) /* a folder is looked into before it is listed or refused */                          \
+    R(autoindex)                                                                                   \
     R(static)                                                                                      \
     R(not_modified) /* before whatever costs work on a body that is not sent then */               \
     R(headers)      /* after whatever makes fields of its own */                                   \
+    R(charset)                                                                                     \
     R(gzip)                                                                                        \
     R(range)         /* last: ranges are of the bytes as they go out */                            \
     R(http_upstream) /* variables of every feature that relays */                                  \

@@ -1,0 +1,6 @@
+/* `autoindex`: listings of folders. Runs in: worker, loop thread. */
+#pragma once
+
+#include "http/feature.h"
+
+extern struct feature autoindex_feature;
