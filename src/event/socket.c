@@ -226,6 +226,11 @@ void socket_cork(int fd, bool on)
     set_int(fd, IPPROTO_TCP, TCP_CORK, on);
 }
 
+void socket_quickack(int fd)
+{
+    set_int(fd, IPPROTO_TCP, TCP_QUICKACK, 1);
+}
+
 void socket_close_reset(int fd)
 {
     struct linger linger = {.l_onoff = 1, .l_linger = 0};

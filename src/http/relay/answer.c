@@ -11,6 +11,8 @@
 
 #include <assert.h>
 
+enum { HOLD_MS = 5 }; /* how long a head waits for the first byte of its body */
+
 /* ---- fields */
 
 static bool is_hidden(const struct relay_conf *conf, const struct header *field)
@@ -320,13 +322,13 @@ static void set_rate(struct relay *r)
         r->rate = rate;
 }
 
-static void begin_response(struct relay *r)
+void relay_end_hold(struct relay *r)
 {
     struct exchange *x = r->x;
     struct response *response = &x->response;
 
+    deadline_disarm(&r->deadline);
     relay_stop_asking(r);
-    heed_accel(r);
     set_rate(r);
     response->status = (int)r->answer.status;
     response->reason = r->answer.reason;
@@ -346,6 +348,40 @@ static void begin_response(struct relay *r)
     if (r->hooks->on_answer != NULL)
         r->hooks->on_answer(r);
     relay_read_body(r);
+}
+
+void relay_hold(struct relay *r)
+{
+    struct io_result result = relay_receive(r, SIZE_MAX);
+
+    if (result.kind == IO_AGAIN) {
+        if (r->state == RELAY_HOLDING)
+            return;
+        r->state = RELAY_HOLDING;
+        socket_quickack(r->conn->io.fd);
+        relay_await(r, HOLD_MS);
+    } else if (result.kind == IO_DONE || (result.kind == IO_END && r->codec->ends_with_close(r))) {
+        relay_end_hold(r);
+    } else {
+        relay_closed_early(r, &result);
+    }
+}
+
+/* Many servers write head and body one after the other. While nothing went to the client another
+ * peer can still answer, if this one dies in between; and both go out in one piece. */
+static bool is_worth_holding(const struct relay *r)
+{
+    return (r->flags & RELAY_UNBUFFERED) == 0 && r->answer.body_kind != BODY_NONE &&
+           buf_used(r->in) == 0;
+}
+
+static void begin_response(struct relay *r)
+{
+    heed_accel(r);
+    if (is_worth_holding(r))
+        relay_hold(r);
+    else
+        relay_end_hold(r);
 }
 
 /* What is known of the answer from here on, for the log and the variables. */

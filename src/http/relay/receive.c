@@ -85,7 +85,7 @@ static void invalid_answer(struct relay *r)
     relay_lost(r, &failure);
 }
 
-static void closed_early(struct relay *r, const struct io_result *result)
+void relay_closed_early(struct relay *r, const struct io_result *result)
 {
     struct failure failure = {.outcome = OUTCOME_RESET, .cause = NEXT_ERROR, .status = 502};
 
@@ -132,7 +132,7 @@ void relay_read_head(struct relay *r)
         if (result.kind == IO_AGAIN && (r->flags & RELAY_SEND_BROKEN) == 0)
             return;
         if (result.kind != IO_DONE) {
-            closed_early(r, &result);
+            relay_closed_early(r, &result);
             return;
         }
         if (!parse_heads(r))

@@ -460,6 +460,9 @@ static void on_ready(struct io *io, unsigned events)
             relay_ask(r);
     } else if (r->state == RELAY_ASKING) {
         relay_ask_more(r);
+    } else if (r->state == RELAY_HOLDING) {
+        if ((events & IO_READ) != 0)
+            relay_hold(r);
     } else if (r->state == RELAY_TUNNEL) {
         tunnel_run(r->tunnel);
     } else if (r->state == RELAY_ANSWERING && (events & IO_READ) != 0) {
@@ -488,6 +491,9 @@ static void on_deadline(struct deadline *deadline)
         break;
     case RELAY_ASKING:
         relay_lost(r, &answer_timeout);
+        break;
+    case RELAY_HOLDING:
+        relay_end_hold(r);
         break;
     case RELAY_ANSWERING:
         relay_break_off(r, "upstream timed out", ETIMEDOUT);

@@ -102,6 +102,7 @@ enum relay_state {
     RELAY_GATHERING, /* the request's body is being read */
     RELAY_CONNECTING,
     RELAY_ASKING,    /* connected: the request is being sent, the head of the answer is awaited */
+    RELAY_HOLDING,   /* the head of the answer is here, the body is awaited for a moment */
     RELAY_ANSWERING, /* the head has been passed on: the body follows */
     RELAY_DRAINING,  /* the peer is done: what it said waits in a file for the client */
     RELAY_TUNNEL,

@@ -70,7 +70,15 @@ struct io_result relay_receive(struct relay *r, size_t max);
  * afterwards. */
 void relay_read_head(struct relay *r);
 
+/* The peer has closed before it said enough. `r` may be gone afterwards. */
+void relay_closed_early(struct relay *r, const struct io_result *result);
+
 /* ---- answer.c: what the head says. */
+
+/* The head is held back until the body begins to come, or a moment has passed. `r` may be gone
+ * afterwards. */
+void relay_hold(struct relay *r);
+void relay_end_hold(struct relay *r);
 
 /* An interim answer (1xx but 101): passed on if the client understands it. False: too many. */
 bool relay_pass_interim(struct relay *r);

@@ -317,6 +317,8 @@ void relay_ask(struct relay *r)
     r->body_sent = 0;
     r->interims = 0;
     r->codec->begin(r);
+    tries_of(x)->headers = NULL; /* of the attempt before */
+    tries_of(x)->trailers = NULL;
     try->connect_ms = (int64_t)(loop_now_ms(x->loop) - try->start_ms);
     x->doing = "sending request to upstream";
     relay_out_clear(r);
