@@ -2,6 +2,7 @@
  * loop. */
 #include "daemon/worker.h"
 
+#include "base/arena.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "daemon/privileges.h"
@@ -11,12 +12,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+enum { TRIM_BYTES_MIN = 4 << 20 };
 
 const struct log *worker_log(const struct worker *worker)
 {
@@ -106,12 +110,36 @@ void worker_built(struct worker *worker, struct worker_bundle *bundle)
         worker_use(worker, bundle);
 }
 
+static void trim(struct job *job)
+{
+    (void)job;
+    malloc_trim(0);
+}
+
+static void on_trimmed(struct job *job)
+{
+    container_of(job, struct worker, trim)->trimming = false;
+}
+
+/* malloc keeps what a large config gave back, unless it is told; walking its heap takes a while, so
+ * no loop does it. */
+static void give_memory_back(struct worker *worker)
+{
+    if (worker->trimming)
+        return;
+    worker->trim = (struct job){.work = trim, .done = on_trimmed};
+    worker->trimming = offload_submit(worker->shared.offload, worker->loops[0].loop, &worker->trim);
+}
+
 static void adopt_bundle(struct worker *worker, struct worker_bundle *bundle)
 {
     struct worker_bundle *before = worker->current;
+    bool large = before != NULL && arena_bytes_held(before->snapshot->arena) > TRIM_BYTES_MIN;
 
     worker->current = bundle;
     worker_bundle_free(before);
+    if (large)
+        give_memory_back(worker);
     redirect_stderr(worker);
     tell(worker, MESSAGE_SERVING, bundle->generation, "");
 }

@@ -8,6 +8,7 @@
 #include "daemon/fd_table.h"
 #include "daemon/manifest.h"
 #include "event/loop.h"
+#include "event/offload.h"
 #include "http/server.h"
 
 #include <pthread.h>
@@ -58,10 +59,12 @@ struct worker {
     struct worker_bundle *current;  /* in use on every loop; NULL: none yet */
     struct worker_bundle *building; /* its builder thread runs */
     pthread_t builder;
-    struct mail built; /* from the builder */
-    struct worker_bundle *next;     /* on its way to the loops */
-    unsigned waiting_for;           /* loops that have not answered */
-    unsigned accepting;             /* loops that have not stopped accepting, once draining */
+    struct mail built;          /* from the builder */
+    struct worker_bundle *next; /* on its way to the loops */
+    unsigned waiting_for;       /* loops that have not answered */
+    unsigned accepting;         /* loops that have not stopped accepting, once draining */
+    struct job trim;            /* in flight at most once */
+    bool trimming;
     bool over; /* threads have ended: letters still under way are not opened any more */
     bool own_process;
     bool rolling_back;
