@@ -32,12 +32,16 @@
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
     R(try_files)                                                                                   \
-    R(index) /* a folder is looked into before it is listed or refused */                          \
+    R(empty_gif)                                                                                   \
+    R(random_index) /* before index: it is the narrower choice */                                  \
+    R(index)        /* a folder is looked into before it is listed or refused */                   \
     R(autoindex)                                                                                   \
+    R(gzip_static) /* before static: the same file, smaller */                                     \
     R(static)                                                                                      \
     R(not_modified) /* before whatever costs work on a body that is not sent then */               \
     R(headers)      /* after whatever makes fields of its own */                                   \
     R(charset)                                                                                     \
+    R(gunzip) /* before gzip: which then may compress anew */                                      \
     R(gzip)                                                                                        \
     R(range)         /* last: ranges are of the bytes as they go out */                            \
     R(http_upstream) /* variables of every feature that relays */                                  \

@@ -313,6 +313,55 @@ def test_gzip_of_a_stream_arrives_in_time(pelayan, backend):
         seen.set()
 
 
+def test_gzip_static_and_gunzip(pelayan):
+    """A packed file is sent as it is to who accepts it, and unpacked for the others."""
+    text = b"some text " * 9000
+    site = pelayan.run(
+        http="""types { text/plain txt; } gzip_vary on; server { root {dir}/html;
+            location /on/ { gzip_static on; }
+            location /always/ { gzip_static always; gunzip on; gunzip_buffers 4 4k; }
+            location /both/ { alias {dir}/html/always/; gzip_static always; gunzip on; gzip on;
+                gzip_types text/plain; } }""",
+        prepare=files(on__a_txt="plain", on__a_txt_gz=gzip.compress(text), on__b_txt="b",
+                      always__a_txt_gz=gzip.compress(text) + gzip.compress(b"more"),
+                      always__broken_txt_gz=gzip.compress(text)[:-20]),
+    )
+
+    def get(path, accept):
+        return site.get(path, headers={"Accept-Encoding": accept})
+
+    answer = get("/on/a.txt", "gzip")
+    assert answer.header("content-encoding") == "gzip" and gzip.decompress(answer.body) == text
+    assert answer.header("content-type") == "text/plain"
+    assert answer.header("vary") == "Accept-Encoding"
+    answer = get("/on/a.txt", "identity")
+    assert answer.text == "plain" and answer.header("vary") == "Accept-Encoding"
+    answer = get("/on/b.txt", "gzip")
+    assert answer.text == "b" and "vary" not in answer.headers
+    assert gzip.decompress(get("/always/a.txt", "gzip").body) == text + b"more"
+    answer = get("/always/a.txt", "identity")
+    assert answer.body == text + b"more" and "content-encoding" not in answer.headers
+    assert answer.header("etag").startswith("W/")
+    assert get("/both/a.txt", "").body == text + b"more"
+    with pytest.raises(AssertionError):
+        get("/always/broken.txt", "identity")
+    site.wait_for_log("a compressed response ends too early")
+
+
+def test_empty_gif_and_random_index(pelayan):
+    site = pelayan.run(
+        http="""server { root {dir}/html; location = /_.gif { empty_gif; }
+            location /any/ { random_index on; } location /any/none/ { random_index on; } }""",
+        prepare=files(any__a_txt="a", any__b_txt="b", any__none__folder__x=""),
+    )
+    picture = site.get("/_.gif")
+    assert picture.header("content-type") == "image/gif" and len(picture.body) == 43
+    assert picture.header("last-modified") == "Thu, 01 Jan 1970 12:00:00 GMT"
+    assert site.get("/_.gif", method="POST", body="x").status == 405
+    wait.until(lambda: {site.get("/any/").text for _ in range(20)} == {"a", "b"}, "both files")
+    assert site.get("/any/none/").status == 403
+
+
 def test_charset(pelayan, backend):
     app = backend(answers=(200, "text", {"Content-Type": "text/html; charset=koi8-r"}))
     site = pelayan.run(
