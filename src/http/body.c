@@ -97,8 +97,7 @@ static void fail_body(struct exchange *x)
         return;
     }
     x->flags |= X_CLOSE_AFTER | X_LINGER;
-    exchange_fail(x, status);
-    exchange_continue(x);
+    exchange_fail_now(x, status);
 }
 
 static void on_gathered(struct exchange *x)

@@ -284,9 +284,15 @@ enum phase_verdict exchange_redirect(struct exchange *x, struct slice uri, struc
 /* Goes to a named location ("@name"), keeping the URI. */
 enum phase_verdict exchange_redirect_named(struct exchange *x, struct slice name);
 
-/* After the phases began elsewhere (asynchronously, or from a content handler): runs what
- * exchange_fail() or exchange_redirect() decided. */
+/* After the phases began elsewhere (asynchronously): runs what a handler that did not end `x` has
+ * decided. */
 void exchange_continue(struct exchange *x);
+
+/* The three above for who is in no phase: content handlers and what the loop calls. They go on at
+ * once, and `x` may be gone afterwards. */
+void exchange_fail_now(struct exchange *x, int status);
+void exchange_move(struct exchange *x, struct slice uri, struct slice args);
+void exchange_move_named(struct exchange *x, struct slice name);
 
 /* The codec has sent the last byte of the response. */
 void exchange_sent(struct exchange *x);

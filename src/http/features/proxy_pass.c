@@ -406,8 +406,7 @@ static void start(struct exchange *x, void *data)
     struct relay *r;
 
     if (state == NULL) {
-        exchange_fail(x, 500);
-        exchange_continue(x);
+        exchange_fail_now(x, 500);
         return;
     }
     r = relay_new(x, &begin);

@@ -52,8 +52,7 @@ static void answer(struct exchange *x, void *data)
 
     (void)data;
     if (x->request.method != METHOD_GET && x->request.method != METHOD_HEAD) {
-        (void)exchange_fail(x, 405);
-        exchange_continue(x);
+        exchange_fail_now(x, 405);
         return;
     }
     text = arena_printf(x->subject.arena,

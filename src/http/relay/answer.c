@@ -200,16 +200,15 @@ static void redirect_inside(struct exchange *x, struct slice target)
     struct slice uri = slice_make(path, len);
 
     if (target.len > 0 && target.data[0] == '@') {
-        exchange_redirect_named(x, target);
+        exchange_move_named(x, target);
     } else if (len == 0 || path[0] != '/' || uri_path_is_unsafe(uri)) {
         log_about(&x->log, LOG_LEVEL_ERROR, 0, "unsafe URI \"%.*s\" in X-Accel-Redirect",
                   SLICE_ARG(target));
-        exchange_fail(x, 404);
+        exchange_fail_now(x, 404);
     } else {
         become_get(x);
-        exchange_redirect(x, uri, args);
+        exchange_move(x, uri, args);
     }
-    exchange_continue(x);
 }
 
 /* True: the exchange has gone elsewhere, and `r` perhaps too. */

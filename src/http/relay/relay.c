@@ -86,8 +86,7 @@ struct relay *relay_new(struct exchange *x, const struct relay_start *start)
     void *state = arena_alloc(x->subject.arena, start->codec->state_bytes);
 
     if (r == NULL || state == NULL || !arena_on_drop(x->subject.arena, drop, r)) {
-        exchange_fail(x, 500);
-        exchange_continue(x);
+        exchange_fail_now(x, 500);
         return NULL;
     }
     r->x = x;
@@ -120,8 +119,7 @@ void relay_refuse(struct relay *r, int status)
 
     assert(!x->response.begun);
     relay_fini(r);
-    exchange_fail(x, status);
-    exchange_continue(x); /* `x` may be gone */
+    exchange_fail_now(x, status);
 }
 
 struct buf *relay_head_room(struct relay *r, size_t bytes)
