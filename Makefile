@@ -7,7 +7,7 @@ export ONLY
 
 export JOBS
 
-.PHONY: all help setup run test debug asan tsan fuzz lint format bench install package clean
+.PHONY: all help setup run test debug asan tsan fuzz lint format bench bench-check install package clean
 .DEFAULT_GOAL := all
 
 all: ## build/pelayan: what users run
@@ -15,7 +15,7 @@ all: ## build/pelayan: what users run
 	@tools/build release
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing (Debian packages)
 	@tools/setup build test lint fuzz run
@@ -45,8 +45,11 @@ lint: ## clang-format, clang-tidy, cppcheck
 format: ## let clang-format have its way
 	@find src tests -name '*.[ch]' -print0 | xargs -0 clang-format -i
 
-bench: all ## see bench/README.md
-	@bench/run
+bench: all ## beside nginx, haproxy, h2o; QUICK=1 is short; see bench/README.md
+	@bench/run $(BENCH)
+
+bench-check: all ## is anything 5% slower than bench/baseline.json says?
+	@bench/run --check $(BENCH)
 
 install: all ## to DESTDIR and PREFIX (/usr/local)
 	@cmake -DCMAKE_INSTALL_PREFIX=$(PREFIX) build/release >/dev/null
