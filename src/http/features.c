@@ -32,6 +32,7 @@
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
     R(try_files)                                                                                   \
+    R(dav) /* its methods are not for those after it */                                            \
     R(empty_gif)                                                                                   \
     R(random_index) /* before index: it is the narrower choice */                                  \
     R(index)        /* a folder is looked into before it is listed or refused */                   \

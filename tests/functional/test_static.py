@@ -418,6 +418,55 @@ def test_autoindex(pelayan):
     assert site.get("/no/").status == 403
 
 
+def test_dav(pelayan):
+    """PUT, MKCOL, COPY, MOVE and DELETE do what they say, and nothing to what is in the way."""
+    site = pelayan.run(
+        main="user root; worker_processes 1;" if os.geteuid() == 0 else "",
+        http="""server { root {dir}/html; client_body_buffer_size 1k; client_max_body_size 2m;
+            dav_methods PUT DELETE MKCOL COPY MOVE; create_full_put_path on;
+            dav_access user:rw group:r all:r; min_delete_depth 2;
+            location /ro/ { dav_methods off; }
+            location /strict/ { create_full_put_path off; } }""",
+    )
+    url = f"http://localhost:{site.port}"
+
+    def ask(method, path, to=None, **more):
+        headers = {**({"Destination": url + to} if to else {}), **more}
+        return site.get(path, method=method, headers=headers, host=f"localhost:{site.port}").status
+
+    def put(path, body):
+        return site.get(path, method="PUT", body=body).status
+
+    assert put("/a/b/one.txt", "first") == 201
+    assert put("/a/b/one.txt", b"second") == 204
+    assert site.get("/a/b/one.txt").text == "second"
+    assert (site.dir / "html/a/b/one.txt").stat().st_mode & 0o777 == 0o644
+    assert put("/a/big.bin", BIG) == 201 and site.get("/a/big.bin").body == BIG
+    assert put("/a/", "x") == 409 and put("/a/b", "x") == 409
+    assert put("/strict/none/x", "x") == 409
+    assert put("/ro/x", "x") == 405
+    assert ask("PUT", "/a/x", **{"Content-Range": "bytes 0-0/1", "Content-Length": "0"}) == 501
+    assert ask("MKCOL", "/new/") == 201 and ask("MKCOL", "/new/") == 405
+    assert ask("MKCOL", "/new") == 409 and ask("MKCOL", "/no/where/") == 409
+    assert ask("COPY", "/a/b/one.txt", "/a/two%2Etxt") == 201
+    assert ask("COPY", "/a/b/one.txt", "/a/two.txt") == 204
+    assert ask("COPY", "/a/b/one.txt", "/a/two.txt", Overwrite="F") == 412
+    assert ask("COPY", "/a/b/one.txt", "/../../x") == 400
+    assert ask("COPY", "/a/", "/a/b/c/") == 403
+    assert ask("COPY", "/a/", "/copy/") == 201
+    assert site.get("/copy/b/one.txt").text == "second"
+    assert ask("MOVE", "/copy/", "/moved/") == 201
+    assert site.get("/moved/two.txt").text == "second" and site.get("/copy/two.txt").status == 404
+    assert ask("MOVE", "/none", "/other") == 404
+    assert ask("MOVE", "/a/two.txt") == 400
+    assert ask("DELETE", "/moved/b") == 409
+    assert ask("DELETE", "/moved/", Depth="1") == 409  # too near the root
+    assert ask("DELETE", "/moved/b/", Depth="1") == 400
+    assert ask("DELETE", "/moved/b/") == 204 and site.get("/moved/b/one.txt").status == 404
+    assert ask("DELETE", "/a/two.txt") == 204 and ask("DELETE", "/a/two.txt") == 404
+    assert not list(site.dir.glob("html/**/*.??????"))
+
+
 # -- beside nginx
 
 CONF = """

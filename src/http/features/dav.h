@@ -2,19 +2,10 @@
  * Runs in: worker, loop thread. */
 #pragma once
 
-#include "base/slice.h"
-
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct feature;
-struct log_subject;
-
-/* `user`, `group` and `all` of dav_access, as a file's mode; folders get the x that goes with r. */
-struct dav_access {
-    mode_t file_mode;
-    mode_t folder_mode;
-};
+struct chunk;
 
 /* All give 0 or an errno; paths are terminated. */
 
@@ -27,6 +18,6 @@ int dav_remove(const char *path, bool is_folder);
 /* Copies a file, or a folder with what is in it. */
 int dav_copy(const char *source, const char *target, bool is_folder);
 
-/* Writes `bytes` of `fd` from the beginning into a new file beside `target` and puts it in its
+/* Writes these chunks (they stay the caller's) into a new file beside `target` and puts it in its
  * place: nobody sees half of it. */
-int dav_store(int fd, const char *target, mode_t mode);
+int dav_store(const struct chunk *first, const char *target, mode_t mode);
