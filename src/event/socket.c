@@ -112,6 +112,8 @@ bool socket_listen_update(int fd, const struct listen_options *options)
         return false;
     if (tcp && !set_keepalive(fd, options))
         return false;
+    if (tcp && !set_int(fd, IPPROTO_TCP, TCP_NODELAY, options->nodelay))
+        return false;
     if (tcp && !set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options->deferred ? DEFER_SECONDS : 0))
         return false;
     if (tcp && options->fastopen > 0 && !set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, options->fastopen))

@@ -17,6 +17,7 @@ struct listen_options {
     bool reuseport;
     bool deferred;      /* TCP_DEFER_ACCEPT */
     bool ipv6only;      /* default on */
+    bool nodelay;       /* TCP_NODELAY: accepted sockets inherit it */
     bool keepalive_set; /* so_keepalive was given */
     bool keepalive;
     int keepidle_s; /* 0: the system's */

@@ -82,9 +82,36 @@ static void keep(struct exchange *x, struct gather *gather)
 
     while ((chunk = body_take(x)) != NULL) {
         gather->memory_bytes += chunk->bytes.len;
+        if (gather->memory != NULL &&
+            chunk_join(container_of(gather->memory_last, struct chunk, next), chunk->bytes,
+                       chunk->buf)) {
+            chunk_release(x, chunk);
+            continue;
+        }
         *gather->memory_last = chunk;
         gather->memory_last = &chunk->next;
     }
+}
+
+void body_forsake(struct exchange *x)
+{
+    struct gather *gather = x->body_gather;
+
+    x->flags |= X_CLOSE_AFTER | X_LINGER;
+    chunk_release_all(x, x->body.first);
+    x->body.first = NULL;
+    x->body.last = &x->body.first;
+    x->body.queued_bytes = 0;
+    x->body.temp_bytes = 0;
+    x->body.complete = true;
+    x->body.failed = false;
+    x->body.on_data = NULL;
+    x->request.content_length = -1;
+    x->request.chunked = false;
+    if (gather == NULL)
+        return;
+    chunk_release_all(x, gather->memory);
+    *gather = (struct gather){.then = gather->then, .memory_last = &gather->memory};
 }
 
 static void fail_body(struct exchange *x)
@@ -96,7 +123,7 @@ static void fail_body(struct exchange *x)
         exchange_client_gone(x);
         return;
     }
-    x->flags |= X_CLOSE_AFTER | X_LINGER;
+    body_forsake(x);
     exchange_fail_now(x, status);
 }
 

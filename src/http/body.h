@@ -21,6 +21,10 @@ struct chunk *body_take(struct exchange *x);
 /* Room was made: the codec may go on reading. */
 void body_more(struct exchange *x);
 
+/* The request goes on as if it had no body: an error page is asked for because of it. What still
+ * comes is not read; the connection ends with the response. */
+void body_forsake(struct exchange *x);
+
 /* Is there any body to come or waiting? */
 bool body_expected(const struct exchange *x);
 

@@ -42,6 +42,18 @@ struct chunk *chunk_file(struct exchange *x, int fd, off_t offset, uint64_t byte
     return chunk;
 }
 
+bool chunk_join(struct chunk *last, struct slice bytes, const struct buf *buf)
+{
+    char *end = (char *)(uintptr_t)last->bytes.data + last->bytes.len;
+
+    if (last->buf != buf || last->fd >= 0 || bytes.data < end)
+        return false;
+    if (bytes.data > end)
+        memmove(end, bytes.data, bytes.len);
+    last->bytes.len += bytes.len;
+    return true;
+}
+
 void chunk_release(struct exchange *x, struct chunk *chunk)
 {
     buf_unref(chunk->buf);

@@ -4,6 +4,7 @@
 
 #include "base/slice.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,6 +26,10 @@ struct chunk {
 struct chunk *chunk_memory(struct exchange *x, struct slice bytes,
                            struct buf *buf_or_null_takes_reference);
 struct chunk *chunk_file(struct exchange *x, int fd, off_t offset, uint64_t bytes);
+
+/* Makes `bytes` a part of `last`: true when they lie behind its own in the same buffer, to the
+ * beginning of which they are moved if framing is between. */
+bool chunk_join(struct chunk *last, struct slice bytes, const struct buf *buf);
 
 /* Drops its buffer reference and keeps the struct for reuse. */
 void chunk_release(struct exchange *x, struct chunk *chunk);

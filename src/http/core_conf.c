@@ -216,11 +216,11 @@ static bool on_head(struct exchange *x)
     struct slice text;
     size_t bytes;
 
-    if (x->limit_rate_set || conf->limit_rate == NULL)
-        return true;
-    if (!template_eval(conf->limit_rate, &x->subject, &text))
-        return false;
-    x->limit_rate = conf_parse_bytes(text, &bytes) ? bytes : 0;
+    if (!x->limit_rate_set && conf->limit_rate != NULL) {
+        if (!template_eval(conf->limit_rate, &x->subject, &text))
+            return false;
+        x->limit_rate = conf_parse_bytes(text, &bytes) ? bytes : 0;
+    }
     if (conf->limit_rate_after == NULL || x->limit_rate == 0)
         return true;
     if (!template_eval(conf->limit_rate_after, &x->subject, &text))
@@ -259,6 +259,9 @@ static const struct directive directives[] = {
             "time is told to clients as \"Keep-Alive: timeout=\"."},
     {"keepalive_time", HSL, MSEC(T, keepalive_time), .def = "1h",
      .doc = "A connection older than this is closed after the next response."},
+    {"keepalive_min_timeout", HSL, MSEC(T, keepalive_min_timeout), .def = "0",
+     .doc = "An idle connection is not closed earlier, not even at a graceful end or when there are "
+            "too many."},
     {"keepalive_requests", HSL, INT(T, keepalive_requests), .def = "1000",
      .doc = "A connection is closed after so many requests."},
     {"keepalive_disable", HSL, BITS(T, keepalive_disable), .def = "msie6",

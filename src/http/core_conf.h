@@ -29,6 +29,7 @@ struct core_conf {
     uint64_t keepalive_timeout;  /* ms; 0: off */
     uint64_t keepalive_header_s; /* second argument: Keep-Alive: timeout=N; 0: not sent */
     uint64_t keepalive_time;
+    uint64_t keepalive_min_timeout;
     int keepalive_requests;
     unsigned keepalive_disable;
     uint64_t send_timeout;

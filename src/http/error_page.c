@@ -4,6 +4,7 @@
 #include "http/core_conf.h"
 #include "http/response.h"
 #include "http/status.h"
+#include "http/steps.h"
 #include "http/uri.h"
 
 #include <assert.h>
@@ -94,32 +95,60 @@ static enum phase_verdict follow(struct exchange *x, const struct error_page *pa
         become_get(x);
         return exchange_redirect(x, uri, args);
     }
-    if (uri.len > 0 && uri.data[0] == '@') {
-        fix_status(x, page, status);
-        return exchange_redirect_named(x, uri);
+    if (uri.len == 0 || uri.data[0] != '@')
+        return redirect_elsewhere(x, page, uri);
+    if (x->request.uri.len == 0) { /* the request could not be understood so far */
+        log_about(&x->log, LOG_LEVEL_ERROR, 0, "empty URI on the way to location \"%.*s\"",
+                  SLICE_ARG(uri));
+        return exchange_fail(x, 500);
     }
-    return redirect_elsewhere(x, page, uri);
+    fix_status(x, page, status);
+    return exchange_redirect_named(x, uri);
+}
+
+/* What a handler said about its response before it gave up is not true of the error's. */
+static void forget_response(struct exchange *x)
+{
+    struct response *response = &x->response;
+
+    response->reason = slice_make(NULL, 0);
+    response->charset = slice_make(NULL, 0);
+    response->content_length = -1;
+    response->last_modified = -1;
+    response->allow_ranges = false;
+    (void)header_list_remove_id(&response->headers, HEADER_ETAG);
+    (void)header_list_remove_id(&response->headers, HEADER_ACCEPT_RANGES);
+    (void)header_list_remove_id(&response->headers, HEADER_CONTENT_ENCODING);
 }
 
 enum phase_verdict exchange_fail(struct exchange *x, int status)
 {
     assert(!x->response.begun);
+    x->on_abort = NULL;
+    x->fail_status = status;
+    x->step = STEP_FAIL;
+    return PHASE_RESPONDS;
+}
+
+void error_page_answer(struct exchange *x, int status)
+{
     if (status == STATUS_NO_RESPONSE) {
         x->response.status = status;
         exchange_abort(x, false); /* frees `x` */
-        return PHASE_RESPONDS;
+        return;
     }
     if (closes_connection(status))
         x->flags |= X_CLOSE_AFTER;
-    x->on_abort = NULL;
+    forget_response(x);
     if (x->settings == NULL)
         x->settings = x->server->settings;
     const struct error_page *page = page_for(x, status);
 
-    if (page != NULL)
-        return follow(x, page, status);
-    if ((x->flags & X_STATUS_FIXED) == 0)
-        x->error_status = status;
+    if (page != NULL) {
+        (void)follow(x, page, status);
+        return;
+    }
+    x->flags &= ~(unsigned)(X_STATUS_FIXED | X_STATUS_ANY); /* an error of the error's page is told */
+    x->error_status = status;
     response_error_page(x, status);
-    return PHASE_RESPONDS;
 }

@@ -47,7 +47,7 @@ static struct arena *spare_arena(struct http_loop *http)
     return arena;
 }
 
-struct exchange *exchange_new(struct http_loop *http)
+struct exchange *exchange_new(struct http_loop *http, struct snapshot_user *user)
 {
     struct arena *arena = spare_arena(http);
 
@@ -63,7 +63,7 @@ struct exchange *exchange_new(struct http_loop *http)
     x->subject.arena = arena;
     x->loop = http->loop;
     x->http = http;
-    x->user = snapshot_user_ref(http->current);
+    x->user = snapshot_user_ref(user);
     x->conf = x->user->conf;
     x->subject.variables = x->user->snapshot->http_variables;
     x->subject.log = &x->log;
@@ -209,57 +209,22 @@ void exchange_continue(struct exchange *x)
     exchange_resume(x);
 }
 
-/* As if exchange_run() were on the stack: the answer may go out whole, or the client be found gone,
- * before what was decided has returned. */
-struct watch {
-    bool gone;
-    bool was_running;
-    bool *outer; /* exchange_run()'s, if that is on the stack */
-};
-
-static void watch_begin(struct exchange *x, struct watch *watch)
-{
-    *watch = (struct watch){.was_running = x->running, .outer = x->freed_flag};
-    x->running = true;
-    x->freed_flag = &watch->gone;
-}
-
-static void watch_end(struct exchange *x, struct watch *watch)
-{
-    if (!watch->gone) {
-        x->running = watch->was_running;
-        x->freed_flag = watch->outer;
-        exchange_continue(x);
-    } else if (watch->outer != NULL) {
-        *watch->outer = true;
-    }
-}
-
 void exchange_fail_now(struct exchange *x, int status)
 {
-    struct watch watch;
-
-    watch_begin(x, &watch);
     (void)exchange_fail(x, status);
-    watch_end(x, &watch);
+    exchange_resume(x);
 }
 
 void exchange_move(struct exchange *x, struct slice uri, struct slice args)
 {
-    struct watch watch;
-
-    watch_begin(x, &watch);
     (void)exchange_redirect(x, uri, args);
-    watch_end(x, &watch);
+    exchange_resume(x);
 }
 
 void exchange_move_named(struct exchange *x, struct slice name)
 {
-    struct watch watch;
-
-    watch_begin(x, &watch);
     (void)exchange_redirect_named(x, name);
-    watch_end(x, &watch);
+    exchange_resume(x);
 }
 
 void exchange_sent(struct exchange *x)

@@ -48,6 +48,7 @@ enum step {
     STEP_PRECONTENT, /* try_files, mirror */
     STEP_CONTENT,    /* the location's handler, or index, autoindex, static in this order */
     STEP_RESPOND,    /* sending */
+    STEP_FAIL,       /* answering with an error status: error_page, or our own page */
     STEP_LOG,        /* access log, counters */
     STEP_DONE,
     STEP_COUNT,
@@ -88,9 +89,9 @@ struct request {
     bool chunked;                /* a body of unknown length follows (any protocol) */
     bool uri_plain;              /* uri is path, byte for byte: nothing was decoded or merged */
     bool uri_changed;            /* a rewrite changed it since the location was chosen */
-    bool uri_moved;              /* uri or args are not what `target` says any more: rewritten or redirected */
-    bool uri_detached;           /* `rewrite ... break`: the location's prefix is not in it any more */
-    bool args_in_target;         /* there was a '?' */
+    bool uri_moved; /* uri or args are not what `target` says any more: rewritten or redirected */
+    bool uri_detached;   /* `rewrite ... break`: the location's prefix is not in it any more */
+    bool args_in_target; /* there was a '?' */
     bool expects_continue;
     bool wants_upgrade;  /* Connection: upgrade and an Upgrade field */
     uint64_t head_bytes; /* received for line and fields */
@@ -169,6 +170,7 @@ enum exchange_flags {
     X_TIMED_OUT = 1 << 11, /* the client was too slow: 408 */
     X_IGNORES_ABORT =
         1 << 12, /* the handler goes on although the client has gone (proxy_ignore_client_abort) */
+    X_RESET = 1 << 13, /* the connection ends with RST (reset_timedout_connection) */
 };
 
 struct exchange {
@@ -195,8 +197,8 @@ struct exchange {
     struct chunk *free_chunks;  /* used up ones, for chunk_new() */
     unsigned phase_index;       /* next handler within the phase of `step` */
     unsigned redirects;         /* internal ones so far: at most 10 */
-    int error_status; /* what exchange_fail() was called with; for X_STATUS_FIXED the status to send
-                       */
+    int fail_status;            /* what exchange_fail() was called with, for STEP_FAIL */
+    int error_status; /* the status that led to an error page; for X_STATUS_FIXED the one to send */
     int deny_status;
     bool access_allowed; /* satisfy any: somebody allowed */
     bool running;        /* exchange_run() is on the stack */
@@ -212,7 +214,7 @@ struct exchange {
     void *handler_data;                   /* the content handler's */
     const char *doing; /* ends "while ..." in log lines; NULL: the step's own words */
     const struct feature *upstream_feature; /* the proxying feature in charge, for its variables */
-    struct slice upstream_text; /* the peer being asked, for log lines; empty: none */
+    struct slice upstream_text;             /* the peer being asked, for log lines; empty: none */
     void *upstream_state;                   /* its log of tries, arena: $upstream_* */
     uint64_t connection_id;
     uint64_t connection_requests;
@@ -255,8 +257,9 @@ struct codec {
 };
 
 /* Takes an exchange (zeroed, with arena and subject.arena set) from the loop's pool; the codec
- * fills loop, http, codec, stream, subject.client, log, request. NULL: no memory. */
-struct exchange *exchange_new(struct http_loop *http);
+ * fills loop, http, codec, stream, subject.client, log, request. `user`: the snapshot it is to be
+ * answered by. NULL: no memory. */
+struct exchange *exchange_new(struct http_loop *http, struct snapshot_user *user);
 
 /* The head is complete: walks the steps. */
 void exchange_start(struct exchange *x);
@@ -266,8 +269,9 @@ void exchange_start(struct exchange *x);
 void exchange_resume(struct exchange *x);
 
 /* Ends the phases with an error status (or 444: close without an answer): error_page, else our own
- * page. Gives PHASE_RESPONDS, so that handlers write `return exchange_fail(x, 403);`. Before
- * response_begin() only; after it use exchange_abort(). */
+ * page. Nothing is sent and nothing freed before the steps go on: gives PHASE_RESPONDS, so that
+ * handlers write `return exchange_fail(x, 403);`. Before response_begin() only; after it use
+ * exchange_abort(). */
 enum phase_verdict exchange_fail(struct exchange *x, int status);
 
 /* For a codec whose request never came to its steps (malformed, cut off): answers it with a status,

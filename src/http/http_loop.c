@@ -15,8 +15,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Connections taken from one listener before other events get their turn. */
-enum { ACCEPT_BATCH = 32 };
+enum {
+    ACCEPT_BATCH = 32,     /* connections taken from one listener before others get their turn */
+    ACCEPT_PAUSE_MS = 500, /* when the system has no descriptor left */
+    IDLE_LOOKED_AT = 32,   /* to find one that may be closed */
+};
 
 struct http_loop *http_loop_new(struct loop *loop, struct http_shared *shared)
 {
@@ -86,6 +89,7 @@ static void listener_close(struct http_listener *listener)
 {
     if (listener->io.loop != NULL)
         loop_unwatch(&listener->io);
+    deadline_disarm(&listener->pause);
     listener->io.fd = -1;
     if (listener->connections == 0)
         listener_free(listener);
@@ -99,6 +103,49 @@ void http_listener_unref(struct http_listener *listener)
         listener_free(listener);
 }
 
+/* The longest idle connection makes place for a new one. */
+static bool make_place(struct http_loop *http)
+{
+    uint64_t now_ms = loop_now_ms(http->loop);
+    int looked_at = 0;
+
+    list_each(link, keep, &http->idle)
+    {
+        struct client_conn *conn = container_of(link, struct client_conn, idle_link);
+
+        if (conn->keep_until_ms <= now_ms) {
+            conn->ops->close_idle(conn);
+            return true;
+        }
+        if (++looked_at == IDLE_LOOKED_AT)
+            break;
+    }
+    return false;
+}
+
+static void on_pause_over(struct deadline *deadline)
+{
+    struct http_listener *listener = container_of(deadline, struct http_listener, pause);
+
+    assert(listener->io.fd >= 0);
+    if (!loop_watch_shared(listener->http->loop, &listener->io))
+        deadline_arm(listener->http->loop, deadline, ACCEPT_PAUSE_MS);
+}
+
+/* The kernel says at once again that a connection waits: asking without a pause would keep the
+ * processor busy, and fill the log. */
+static void cannot_accept(struct http_listener *listener, int error)
+{
+    const struct http_listen *listen = &listener->user->conf->listens[listener->index];
+
+    log_write(error_log_of(listen->fallback->settings), LOG_LEVEL_CRIT, error,
+              "cannot accept a connection on %.*s, again in %d ms", SLICE_ARG(listener->key),
+              ACCEPT_PAUSE_MS);
+    loop_unwatch(&listener->io);
+    listener->pause.on_expire = on_pause_over;
+    deadline_arm(listener->http->loop, &listener->pause, ACCEPT_PAUSE_MS);
+}
+
 static void on_acceptable(struct io *io, unsigned events)
 {
     struct http_listener *listener = container_of(io, struct http_listener, io);
@@ -108,12 +155,11 @@ static void on_acceptable(struct io *io, unsigned events)
     for (int i = 0; i < ACCEPT_BATCH && listener->io.fd >= 0; i++) {
         int fd = socket_accept(listener->io.fd, &peer);
 
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE) && make_place(listener->http))
+            continue;
         if (fd < 0) {
             if (errno != EAGAIN && errno != EINTR)
-                log_write(
-                    error_log_of(listener->user->conf->listens[listener->index].fallback->settings),
-                    LOG_LEVEL_CRIT, errno, "cannot accept a connection on %.*s",
-                    SLICE_ARG(listener->key));
+                cannot_accept(listener, errno);
             return;
         }
         listener->http->counters.accepted++;
@@ -167,6 +213,7 @@ static bool listener_use(struct http_listener *listener, struct snapshot_user *u
         return true;
     if (listener->io.loop != NULL)
         loop_unwatch(&listener->io);
+    deadline_disarm(&listener->pause);
     listener->io.fd = fd;
     listener->io.ready = 0;
     if (listener->http->draining)
@@ -292,17 +339,6 @@ void http_loop_free(struct http_loop *http)
     log_loop_close(http);
     free_slots(http);
     free(http);
-}
-
-/* The longest idle connection makes place for a new one. */
-static bool make_place(struct http_loop *http)
-{
-    if (list_empty(&http->idle))
-        return false;
-    struct client_conn *oldest = container_of(http->idle.next, struct client_conn, idle_link);
-
-    oldest->ops->close_idle(oldest);
-    return true;
 }
 
 bool http_loop_add(struct http_loop *http, struct client_conn *conn)

@@ -32,6 +32,7 @@ struct http_listener {
     struct snapshot_user *user; /* the latest snapshot that has it */
     unsigned index;             /* its place in user->conf->listens */
     unsigned connections;       /* open ones accepted here */
+    struct deadline pause;      /* no descriptor was free: it accepts again after that */
 };
 
 struct http_counters { /* written by the loop's thread, read by any (relaxed) */
@@ -70,6 +71,7 @@ struct client_conn {
     struct list link;
     struct list idle_link; /* linked while idle */
     const struct client_conn_ops *ops;
+    uint64_t keep_until_ms; /* monotonic: idle, it is not closed before (keepalive_min_timeout) */
 };
 
 struct client_conn_ops {

@@ -3,12 +3,23 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "config/loader.h"
+#include "http/core_conf.h"
 #include "http/structure_internal.h"
 
 #include <assert.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { LISTEN_ADDRESSES_MAX = 16 }; /* of one host name */
+
+/* What the first word names: the addresses of a host, and on each the ports from its own to
+ * `last_port`. */
+struct listen_target {
+    struct address addresses[LISTEN_ADDRESSES_MAX];
+    size_t count;
+    unsigned last_port; /* 0: there is only one */
+};
 
 /* The words after the address, while one `listen` is read. */
 struct listen_words {
@@ -26,7 +37,7 @@ static bool no_memory(struct conf_call *call)
 
 /* A host name in `listen` is looked up when the configuration is read, as everywhere. */
 static bool resolve(struct conf_call *call, struct slice host, uint16_t port,
-                    struct address *address)
+                    struct listen_target *target)
 {
     struct slice name = arena_copy(call->loader->scratch, host);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
@@ -40,31 +51,79 @@ static bool resolve(struct conf_call *call, struct slice host, uint16_t port,
         conf_hint(call, "use an address of this machine, or only the port");
         return false;
     }
-    memcpy(&address->any, found->ai_addr, found->ai_addrlen);
-    address->len = found->ai_addrlen;
-    address_set_port(address, port);
+    for (struct addrinfo *item = found;
+         item != NULL && target->count < LISTEN_ADDRESSES_MAX; item = item->ai_next) {
+        struct address *address = &target->addresses[target->count++];
+
+        memcpy(&address->any, item->ai_addr, item->ai_addrlen);
+        address->len = item->ai_addrlen;
+        address_set_port(address, port);
+    }
     freeaddrinfo(found);
     return true;
 }
 
-static bool read_address(struct conf_call *call, struct address *address)
+static bool is_digits(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+    return text.len > 0;
+}
+
+/* "8000-8010" at the end: takes "-8010" away. */
+static struct slice split_range(struct slice text, unsigned *last_port)
+{
+    size_t at = text.len;
+    uint64_t number;
+
+    while (at > 0 && text.data[at - 1] != '-')
+        at--;
+    if (at < 2 || !is_digits(slice_skip(text, at)))
+        return text;
+    size_t begin = at - 1;
+
+    while (begin > 0 && text.data[begin - 1] != ':')
+        begin--;
+    if (!is_digits(slice_make(text.data + begin, at - 1 - begin)) ||
+        !slice_to_u64(slice_skip(text, at), &number))
+        return text;
+    *last_port = number > UINT16_MAX ? UINT16_MAX + 1 : (unsigned)number;
+    return slice_head(text, at - 1);
+}
+
+static bool check_ports(struct conf_call *call, const struct listen_target *target)
+{
+    const struct address *first = &target->addresses[0];
+    unsigned port = address_port(first);
+
+    if (first->any.sa_family == AF_UNIX && target->last_port == 0)
+        return true;
+    if (port == 0 || target->last_port > UINT16_MAX ||
+        (target->last_port != 0 && target->last_port < port))
+        return conf_error(call, 1, "invalid port in \"%.*s\" of the \"listen\" directive",
+                          SLICE_ARG(conf_arg(call, 1)));
+    return true;
+}
+
+static bool read_address(struct conf_call *call, struct listen_target *target)
 {
     struct slice text = conf_arg(call, 1);
     struct slice host;
     uint16_t port = 0;
 
-    if (address_parse(text, 80, address)) {
-        if (address->any.sa_family != AF_UNIX && address_port(address) == 0)
-            return conf_error(call, 1, "invalid port in \"%.*s\" of the \"listen\" directive",
-                              SLICE_ARG(text));
-        return true;
+    if (!slice_starts(text, slice_of("unix:")))
+        text = split_range(text, &target->last_port);
+    if (address_parse(text, 80, &target->addresses[0])) {
+        target->count = 1;
+        return check_ports(call, target);
     }
     if (slice_starts(text, slice_of("unix:")) || !address_split_host_port(text, &host, &port) ||
         host.len == 0 || (text.data[0] >= '0' && text.data[0] <= '9'))
         return conf_error(call, 1,
                           "invalid address or port in \"%.*s\" of the \"listen\" directive",
                           SLICE_ARG(text));
-    return resolve(call, host, port == 0 ? 80 : port, address);
+    return resolve(call, host, port == 0 ? 80 : port, target) && check_ports(call, target);
 }
 
 /* "idle:intvl:cnt", each may be empty. */
@@ -292,17 +351,35 @@ static bool attach(struct conf_call *call, struct server_draft *server, struct l
     return true;
 }
 
+static bool listen_on(struct conf_call *call, const struct address *address,
+                      const struct listen_words *words)
+{
+    struct listen_entry *entry = entry_for(call, address);
+
+    return entry != NULL && take_options(call, entry, words) &&
+           attach(call, server_draft_of(call), entry, words->is_default);
+}
+
 bool conf_set_listen(struct conf_call *call)
 {
     struct listen_words words = {.options = {.backlog = -1, .fastopen = -1, .ipv6only = true}};
-    struct address address;
+    struct listen_target target = {.count = 0};
 
-    if (!read_address(call, &address) || !read_words(call, &words))
+    if (!read_address(call, &target) || !read_words(call, &words))
         return false;
-    struct listen_entry *entry = entry_for(call, &address);
+    for (size_t i = 0; i < target.count; i++) {
+        struct address address = target.addresses[i];
+        unsigned port = address_port(&address);
+        unsigned last = target.last_port == 0 ? port : target.last_port;
 
-    return entry != NULL && take_options(call, entry, &words) &&
-           attach(call, server_draft_of(call), entry, words.is_default);
+        for (; port <= last; port++) {
+            if (address.any.sa_family != AF_UNIX)
+                address_set_port(&address, (uint16_t)port);
+            if (!listen_on(call, &address, &words))
+                return false;
+        }
+    }
+    return true;
 }
 
 bool listen_add_default(struct conf_call *call, struct server_draft *server)
@@ -327,20 +404,29 @@ static void warn_conflict(struct loader *loader, const struct http_server *serve
              SLICE_ARG(name->text), SLICE_ARG(entry->listen.spec.text));
 }
 
+static bool add_name(struct loader *loader, struct listen_entry *entry,
+                     const struct http_server *server, const struct server_name *name)
+{
+    const struct http_server *taken = NULL;
+
+    if (server_table_add(entry->table, name, server, &taken))
+        return true;
+    if (taken != NULL)
+        warn_conflict(loader, server, name, entry);
+    return taken != NULL;
+}
+
+/* A server without a name is the one for requests without Host, as if it were called "". */
 static bool add_names(struct loader *loader, struct listen_entry *entry,
                       const struct http_server *server)
 {
-    for (size_t i = 0; i < server->name_count; i++) {
-        const struct http_server *taken = NULL;
+    static const struct server_name nameless = {.text = {.data = "", .len = 0}};
 
-        if (server->names[i].text.len == 0 && server->names[i].kind == SERVER_NAME_EXACT)
-            continue;
-        if (server_table_add(entry->table, &server->names[i], server, &taken))
-            continue;
-        if (taken == NULL)
+    if (server->name_count == 0)
+        return add_name(loader, entry, server, &nameless);
+    for (size_t i = 0; i < server->name_count; i++)
+        if (!add_name(loader, entry, server, &server->names[i]))
             return false;
-        warn_conflict(loader, server, &server->names[i], entry);
-    }
     return true;
 }
 
@@ -420,6 +506,12 @@ static bool allocate(struct loader *loader, struct http_draft *draft)
     return conf->listens != NULL && conf->specs != NULL && conf->spec_listens != NULL;
 }
 
+/* After an error a server may have no settings. */
+static bool wants_nodelay(const struct http_listen *listen)
+{
+    return listen->fallback->settings == NULL || server_core(listen->fallback)->tcp_nodelay;
+}
+
 static bool place_sockets(struct loader *loader, struct http_draft *draft)
 {
     struct http_conf *conf = &draft->conf;
@@ -435,6 +527,7 @@ static bool place_sockets(struct loader *loader, struct http_draft *draft)
         if (wildcard != NULL)
             continue;
         conf->specs[conf->spec_count] = conf->listens[at].spec;
+        conf->specs[conf->spec_count].options.nodelay = wants_nodelay(&conf->listens[at]);
         conf->spec_listens[conf->spec_count++] = at;
     }
     return true;

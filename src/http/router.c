@@ -7,6 +7,7 @@
 #include "event/address.h"
 #include "http/core_conf.h"
 #include "http/http_loop.h"
+#include "http/uri.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -117,14 +118,15 @@ const struct http_server *server_table_find(const struct http_listen *listen, st
     const struct server_table *table = listen->table;
     const struct http_server *server = NULL;
 
-    if (table == NULL || host.len == 0)
+    if (table == NULL)
         return listen->fallback;
-    server = map_get(&table->exact, host);
+    server = map_get(&table->exact, host); /* "" is the name of servers for requests without one */
     if (server == NULL)
         server = find_head(&table->heads, host);
     if (server == NULL)
         server = find_tail(&table->tails, host);
-    for (struct name_regex *row = table->regexes; server == NULL && row != NULL; row = row->next)
+    for (struct name_regex *row = table->regexes;
+         server == NULL && host.len > 0 && row != NULL; row = row->next)
         if (regex_match(row->regex, host, subject) == REGEX_YES)
             server = row->server;
     return server != NULL ? server : listen->fallback;
@@ -331,28 +333,76 @@ static const struct http_location *find_exact(const struct location_tree *tree, 
 
 /* The greatest name not above `uri` shares with it every prefix of `uri` in the table, so the
  * longest one is that name or one of its prefixes. */
-static const struct http_location *find_prefix(const struct location_tree *tree, struct slice uri,
-                                               bool *add_slash)
+static const struct http_location *find_prefix(const struct location_tree *tree, struct slice uri)
 {
     size_t n = not_above(tree->prefixes, tree->prefix_count, uri);
     size_t at = n == 0 ? SIZE_MAX : n - 1;
 
-    for (size_t i = n; i < tree->prefix_count; i++) {
-        struct slice name = tree->prefixes[i]->name;
-
-        if (!slice_starts(name, uri))
-            break;
-        if (name.len == uri.len + 1 && name.data[uri.len] == '/' &&
-            tree->prefixes[i]->auto_redirect) {
-            *add_slash = true;
-            return tree->prefixes[i];
-        }
-        if (name.len > uri.len && (unsigned char)name.data[uri.len] > '/')
-            break;
-    }
     while (at != SIZE_MAX && !slice_starts(uri, tree->prefixes[at]->name))
         at = tree->parents[at];
     return at == SIZE_MAX ? NULL : tree->prefixes[at];
+}
+
+/* As slice_cmp() of `name` with `uri` and a '/' behind it. */
+static int cmp_with_slash(struct slice name, struct slice uri)
+{
+    int order = slice_cmp(slice_head(name, uri.len), uri);
+
+    if (order != 0)
+        return order;
+    if (name.data[uri.len] != '/')
+        return (unsigned char)name.data[uri.len] - '/';
+    return name.len > uri.len + 1 ? 1 : 0;
+}
+
+/* The location of the path that is `uri` with a '/', if it wants to be asked for that way. */
+static const struct http_location *find_slashed(struct http_location *const *items, size_t count,
+                                                struct slice uri)
+{
+    size_t low = 0;
+    size_t high = count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct http_location *item = items[middle];
+        int order = item->name.len <= uri.len && slice_starts(uri, item->name)
+                        ? -1
+                        : cmp_with_slash(item->name, uri);
+
+        if (order == 0)
+            return item->auto_redirect ? item : NULL;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+/* What a level says about a path. */
+struct found {
+    const struct http_location *location; /* NULL: nothing */
+    bool settled;                         /* no regex of a level above is to be asked */
+    bool add_slash;
+};
+
+static struct found find_static(const struct location_tree *tree, struct slice uri)
+{
+    const struct http_location *exact = find_exact(tree, uri);
+
+    if (exact != NULL)
+        return (struct found){.location = exact, .settled = true};
+    const struct http_location *prefix = find_prefix(tree, uri);
+
+    if (prefix != NULL && prefix->name.len == uri.len)
+        return (struct found){.location = prefix};
+    const struct http_location *slashed = find_slashed(tree->exacts, tree->exact_count, uri);
+
+    if (slashed == NULL)
+        slashed = find_slashed(tree->prefixes, tree->prefix_count, uri);
+    if (slashed != NULL)
+        return (struct found){.location = slashed, .settled = true, .add_slash = true};
+    return (struct found){.location = prefix};
 }
 
 static const struct http_location *find_regex(const struct location_tree *tree, struct slice uri,
@@ -364,54 +414,67 @@ static const struct http_location *find_regex(const struct location_tree *tree, 
     return NULL;
 }
 
+static struct found find_level(const struct location_tree *tree, struct slice uri,
+                               struct subject *subject);
+
 /* What locations inside `location` say; else itself. */
-static const struct http_location *within(const struct http_location *location, struct slice uri,
-                                          struct subject *subject, bool *add_slash)
+static struct found within(const struct http_location *location, struct slice uri,
+                           struct subject *subject)
 {
-    const struct http_location *inner = NULL;
+    struct found inner = {0};
 
     if (location != NULL && location->nested != NULL)
-        inner = location_tree_find(location->nested, uri, subject, add_slash);
-    return inner != NULL ? inner : location;
-}
-
-/* Are the regexes of the level of `prefix` not asked any more? (A ^~ inside another location
- * silences only those beside it.) */
-static bool is_settled(const struct http_location *prefix, const struct http_location *found)
-{
-    return found != NULL && (prefix->kind == LOCATION_PREFIX_FINAL ||
-                             found->kind == LOCATION_EXACT || found->kind == LOCATION_REGEX);
+        inner = find_level(location->nested, uri, subject);
+    if (inner.location == NULL)
+        inner.location = location;
+    return inner;
 }
 
 /* nginx's order: exact; the longest prefix, and what is inside it; unless that says ^~, the first
- * regex that matches. */
-const struct http_location *location_tree_find(const struct location_tree *tree, struct slice uri,
-                                               struct subject *subject, bool *add_slash)
+ * regex that matches, and what is inside it. A ^~ inside another location silences only the regexes
+ * beside it. */
+static struct found find_level(const struct location_tree *tree, struct slice uri,
+                               struct subject *subject)
 {
-    const struct http_location *found = find_exact(tree, uri);
+    struct found found = find_static(tree, uri);
 
-    if (found != NULL)
+    if (found.settled)
         return found;
-    const struct http_location *prefix = find_prefix(tree, uri, add_slash);
+    bool is_final = found.location != NULL && found.location->kind == LOCATION_PREFIX_FINAL;
 
-    if (*add_slash)
-        return prefix;
-    found = within(prefix, uri, subject, add_slash);
-    if (is_settled(prefix, found) || *add_slash)
+    found = within(found.location, uri, subject);
+    if (found.settled || is_final)
         return found;
     const struct http_location *regex = find_regex(tree, uri, subject);
 
     if (regex == NULL)
         return found;
-    return within(regex, uri, subject, add_slash);
+    found = within(regex, uri, subject);
+    found.settled = true;
+    found.add_slash = false;
+    return found;
+}
+
+const struct http_location *location_tree_find(const struct location_tree *tree, struct slice uri,
+                                               struct subject *subject, bool *add_slash)
+{
+    struct found found = find_level(tree, uri, subject);
+
+    *add_slash = found.add_slash;
+    return found.location;
 }
 
 /* "/x" to "/x/", with the arguments. */
 static enum route_result add_slash_to(struct exchange *x, const struct http_location *location)
 {
     struct slice args = x->request.args;
+    size_t bytes = location->name.len + 2 * uri_escape_count(location->name, ESCAPE_PATH);
+    char *path = arena_bytes(x->subject.arena, bytes);
 
-    x->response.location = arena_printf(x->subject.arena, "%.*s%s%.*s", SLICE_ARG(location->name),
+    if (path != NULL)
+        bytes = uri_escape(path, location->name, ESCAPE_PATH);
+    x->response.location = arena_printf(x->subject.arena, "%.*s%s%.*s",
+                                        SLICE_ARG(slice_make(path, path == NULL ? 0 : bytes)),
                                         args.len > 0 ? "?" : "", SLICE_ARG(args));
     return ROUTE_ADD_SLASH;
 }

@@ -40,6 +40,7 @@ const struct http_location *location_tree_add(struct location_tree *tree,
 /* Sorts; after the last location. False: no memory. */
 bool location_tree_freeze(struct location_tree *tree);
 
-/* For `explain`, tests: the location for a path; `*add_slash` as ROUTE_ADD_SLASH. NULL: none. */
+/* For `explain`, tests: the location for a path; `*add_slash` (false before) as ROUTE_ADD_SLASH.
+ * NULL: none. */
 const struct http_location *location_tree_find(const struct location_tree *tree, struct slice uri,
                                                struct subject *subject, bool *add_slash);

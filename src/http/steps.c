@@ -18,12 +18,13 @@ static enum verdict step_rewrite(struct exchange *x);
 static enum verdict step_access(struct exchange *x);
 static enum verdict step_content(struct exchange *x);
 static enum verdict step_respond(struct exchange *x);
+static enum verdict step_fail(struct exchange *x);
 static enum verdict step_log(struct exchange *x);
 static enum verdict step_done(struct exchange *x);
 
 #define TO(step) (1u << STEP_##step)
 /* Any phase may answer, or send the exchange to another location. */
-#define ASIDE (TO(RESPOND) | TO(SERVER_REWRITE) | TO(REWRITE) | TO(LOG))
+#define ASIDE (TO(RESPOND) | TO(FAIL) | TO(SERVER_REWRITE) | TO(REWRITE) | TO(LOG))
 
 static const struct {
     const char *doing;
@@ -41,6 +42,7 @@ static const struct {
     [STEP_PRECONTENT] = {"preparing the content", step_phase, TO(CONTENT) | ASIDE},
     [STEP_CONTENT] = {"making the response", step_content, ASIDE},
     [STEP_RESPOND] = {"sending response to client", step_respond, TO(LOG)},
+    [STEP_FAIL] = {"sending response to client", step_fail, ASIDE},
     [STEP_LOG] = {"logging request", step_log, TO(DONE)},
     [STEP_DONE] = {"ending the exchange", step_done, 0},
 };
@@ -171,7 +173,7 @@ static enum verdict step_location(struct exchange *x)
     if (body_too_large(x) && !x->body.started) {
         log_about(&x->log, LOG_LEVEL_ERROR, 0, "client intended to send too large body: %lld bytes",
                   (long long)x->request.content_length);
-        x->flags |= X_CLOSE_AFTER | X_LINGER;
+        body_forsake(x);
         return fail(x, 413);
     }
     enter(x, STEP_REWRITE);
@@ -244,7 +246,9 @@ static enum verdict step_content(struct exchange *x)
 
         enter(x, STEP_RESPOND);
         location->content.start(x, location->content.data);
-        return *freed ? ENDED : WAIT;
+        if (*freed)
+            return ENDED;
+        return x->step == STEP_RESPOND ? WAIT : GO_ON;
     }
     enum verdict verdict = run_handlers(x, &over);
 
@@ -260,19 +264,8 @@ static enum verdict step_content(struct exchange *x)
 
 void exchange_refuse(struct exchange *x, int status)
 {
-    bool freed = false;
-
-    x->step = STEP_CONTENT;
-    x->running = true;
-    x->freed_flag = &freed;
-    enum verdict verdict = fail(x, status);
-
-    if (freed)
-        return;
-    x->running = false;
-    x->freed_flag = NULL;
-    if (verdict != ENDED)
-        exchange_run(x);
+    (void)exchange_fail(x, status);
+    exchange_run(x);
 }
 
 /* The response is being made and sent by others: who resumes here only wants what it began to be
@@ -281,6 +274,17 @@ static enum verdict step_respond(struct exchange *x)
 {
     (void)x;
     return WAIT;
+}
+
+static enum verdict step_fail(struct exchange *x)
+{
+    bool *freed = x->freed_flag;
+
+    enter(x, STEP_RESPOND);
+    error_page_answer(x, x->fail_status);
+    if (*freed)
+        return ENDED;
+    return x->step == STEP_RESPOND ? WAIT : GO_ON;
 }
 
 void phase_log(struct exchange *x)

@@ -14,6 +14,9 @@ const char *step_doing(enum step step);
 /* Access logs and counters, at most once per exchange. */
 void phase_log(struct exchange *x);
 
+/* STEP_FAIL: what is shown for a status; may end the exchange. */
+void error_page_answer(struct exchange *x, int status);
+
 /* Gives the memory back; the codec calls it in its `done` and `abort`. */
 void exchange_free(struct exchange *x);
 

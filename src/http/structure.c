@@ -224,7 +224,8 @@ static bool set_location(struct conf_call *call)
     bool ok = loader_block(call, CTX_LOCATION, location, &scope);
 
     location->settings = scope.conf;
-    if (location->kind == LOCATION_PREFIX || location->kind == LOCATION_PREFIX_FINAL)
+    if (location->kind == LOCATION_PREFIX || location->kind == LOCATION_PREFIX_FINAL ||
+        location->kind == LOCATION_EXACT)
         location->auto_redirect = location->content.start != NULL && location->name.len > 0 &&
                                   location->name.data[location->name.len - 1] == '/';
     return freeze_locations(call, location->nested) && ok;

@@ -10,6 +10,7 @@
 #include "http/features/try_files.h"
 #include "http/response.h"
 #include "http/router.h"
+#include "http/steps.h"
 #include "http/uri.h"
 
 enum { LOCATION_CYCLES_MAX = 10, LOOPBACK_PORT = 80 };
@@ -244,6 +245,16 @@ static void on_rewrite(struct exchange *x, const struct rewrite_step *step)
     tell_place(out, step->origin);
 }
 
+/* The step after exchange_fail(), as the exchange's own driver runs it. */
+static enum phase_verdict answer_failure(struct exchange *x)
+{
+    while (x->step == STEP_FAIL) {
+        x->step = STEP_RESPOND;
+        error_page_answer(x, x->fail_status);
+    }
+    return told_of(x)->answered ? PHASE_RESPONDS : PHASE_MOVED;
+}
+
 /* The handlers of a phase, as the exchange's own driver runs them. False: the phases are over. */
 static bool run_phase(struct exchange *x, enum step step)
 {
@@ -253,6 +264,8 @@ static bool run_phase(struct exchange *x, enum step step)
     for (size_t i = 0; i < row.count && !told_of(x)->answered; i++) {
         enum phase_verdict said = row.features[i]->run(x);
 
+        if (x->step == STEP_FAIL)
+            said = answer_failure(x);
         if (said == PHASE_MOVED) {
             told_of(x)->moved = true;
             return false;

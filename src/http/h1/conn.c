@@ -12,7 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DRAIN_PATIENCE_MS = 500 };
+enum {
+    DRAIN_PATIENCE_MS = 500,
+    LINGER_READS = 64, /* in one turn */
+};
 
 static void on_ready(struct io *io, unsigned events);
 static void on_deadline(struct deadline *deadline);
@@ -108,37 +111,41 @@ void h1_conn_close(struct h1_conn *conn, bool reset)
  * client might never see the answer: shut down our side, read what comes, then close. */
 void h1_conn_linger(struct h1_conn *conn)
 {
-    const struct core_conf *core = h1_conn_core(conn);
-
-    if (core->lingering_close == LINGERING_OFF || shutdown(conn->io.fd, SHUT_WR) != 0) {
+    if (conn->linger_until_s == 0 || shutdown(conn->io.fd, SHUT_WR) != 0) {
         h1_conn_close(conn, false);
         return;
     }
     h1_drop_input(conn);
     conn->state = H1_LINGER;
-    uint64_t age_ms = loop_now_ms(conn->http->loop) - conn->start_ms;
-
-    conn->linger_until_s = (uint32_t)((age_ms + core->lingering_time) / 1000 + 1);
-    deadline_arm(conn->http->loop, &conn->deadline, core->lingering_timeout);
+    deadline_arm(conn->http->loop, &conn->deadline, conn->linger_ms);
     if ((conn->io.ready & IO_READ) != 0)
         on_ready(&conn->io, IO_READ);
 }
 
-static void on_linger_readable(struct h1_conn *conn)
+bool h1_conn_overdue(const struct h1_conn *conn)
 {
     uint64_t age_ms = loop_now_ms(conn->http->loop) - conn->start_ms;
-    struct io_result got;
 
-    do {
+    return age_ms / 1000 >= conn->linger_until_s;
+}
+
+/* Who sends without end gets his turn like everybody: the rest is read after other events. */
+static void on_linger_readable(struct h1_conn *conn)
+{
+    struct io_result got = {.kind = IO_AGAIN};
+
+    for (int i = 0; i < LINGER_READS && (conn->io.ready & IO_READ) != 0; i++) {
         got = h1_fill(conn, BUF_BYTES);
         h1_drop_input(conn);
-    } while (got.kind == IO_DONE && age_ms / 1000 < conn->linger_until_s &&
-             (conn->io.ready & IO_READ) != 0);
-    if (got.kind == IO_END || got.kind == IO_FAILED || age_ms / 1000 >= conn->linger_until_s) {
+        if (got.kind == IO_END || got.kind == IO_FAILED)
+            break;
+    }
+    if (got.kind == IO_END || got.kind == IO_FAILED || h1_conn_overdue(conn)) {
         h1_conn_close(conn, false);
         return;
     }
-    deadline_arm(conn->http->loop, &conn->deadline, h1_conn_core(conn)->lingering_timeout);
+    deadline_arm(conn->http->loop, &conn->deadline,
+                 (conn->io.ready & IO_READ) != 0 ? 1 : conn->linger_ms);
 }
 
 /* "v1" text or "v2" binary; nothing else is accepted on such a port. */
@@ -184,15 +191,21 @@ static void on_proxy_header(struct h1_conn *conn)
 
 static void wait_for_request(struct h1_conn *conn)
 {
-    const struct core_conf *core = h1_conn_core(conn);
     bool first = conn->requests == 0;
+    uint64_t wait_ms = first ? h1_conn_core(conn)->client_header_timeout : conn->idle_ms;
 
     assert(conn->stream == NULL);
+    if (conn->http->draining) /* its end was announced to nobody in the answer: now is the time */
+        wait_ms = first ? DRAIN_PATIENCE_MS : conn->keep_ms;
+    if (wait_ms == 0) {
+        h1_conn_close(conn, false);
+        return;
+    }
     h1_drop_input(conn);
     conn->state = H1_WAITING;
+    conn->client.keep_until_ms = loop_now_ms(conn->http->loop) + conn->keep_ms;
     http_loop_set_idle(conn->http, &conn->client, true);
-    deadline_arm(conn->http->loop, &conn->deadline,
-                 first ? core->client_header_timeout : core->keepalive_timeout);
+    deadline_arm(conn->http->loop, &conn->deadline, wait_ms);
 }
 
 void h1_conn_next(struct h1_conn *conn)
@@ -215,7 +228,7 @@ static void on_hangup(struct h1_conn *conn)
 {
     struct exchange *x = conn->stream->x;
 
-    x->flags |= X_CLIENT_FIN | X_CLOSE_AFTER;
+    x->flags |= X_CLIENT_FIN;
     if (!x->body.complete && body_is_read(x))
         return; /* the body's reader will find the end by itself */
     if ((x->flags & X_IGNORES_ABORT) != 0)
@@ -259,6 +272,10 @@ static void on_ready(struct io *io, unsigned events)
     case H1_EXCHANGE:
         on_exchange_ready(conn, events);
         break;
+    case H1_DISCARD:
+        if ((events & (IO_READ | IO_HANGUP | IO_ERROR)) != 0)
+            h1_discard(conn->stream->x);
+        break;
     case H1_TUNNEL:
         conn->stream->tunnel.on_ready(&conn->stream->tunnel, events);
         break;
@@ -281,6 +298,43 @@ static void on_send_deadline(struct h1_conn *conn)
     exchange_abort(x, reset);
 }
 
+/* A client that ends its head never is told so, unless the kernel is to forget it at once. */
+static void on_head_deadline(struct h1_conn *conn, bool reset)
+{
+    struct exchange *x = conn->stream->x;
+
+    log_about(&x->log, LOG_LEVEL_INFO, 0, "client timed out: its request does not come");
+    x->flags |= X_TIMED_OUT;
+    if (reset)
+        x->flags |= X_RESET;
+    h1_refuse(conn, 408);
+}
+
+static void on_exchange_deadline(struct h1_conn *conn)
+{
+    if (conn->stream->send_timed)
+        on_send_deadline(conn);
+    else
+        h1_on_body_deadline(conn);
+}
+
+/* Either the client sends nothing, or it sent more than was to be read in one turn. */
+static void on_discard_deadline(struct h1_conn *conn)
+{
+    bool more = (conn->io.ready & IO_READ) != 0;
+
+    if (conn->state == H1_LINGER) {
+        if (more)
+            on_linger_readable(conn);
+        else
+            h1_conn_close(conn, false);
+        return;
+    }
+    if (!more)
+        conn->stream->x->flags |= X_CLOSE_AFTER;
+    h1_discard(conn->stream->x);
+}
+
 static void on_deadline(struct deadline *deadline)
 {
     struct h1_conn *conn = container_of(deadline, struct h1_conn, deadline);
@@ -288,18 +342,18 @@ static void on_deadline(struct deadline *deadline)
 
     switch ((enum h1_state)conn->state) {
     case H1_HEAD:
-        h1_refuse(conn, 408);
+        on_head_deadline(conn, reset);
         break;
     case H1_EXCHANGE:
-        if (conn->stream->wire != NULL)
-            on_send_deadline(conn);
-        else
-            h1_on_body_deadline(conn);
+        on_exchange_deadline(conn);
         break;
     case H1_PROXY_HEADER:
     case H1_WAITING:
-    case H1_LINGER:
         h1_conn_close(conn, reset && conn->requests == 0);
+        break;
+    case H1_DISCARD:
+    case H1_LINGER:
+        on_discard_deadline(conn);
         break;
     case H1_TUNNEL:
     case H1_CLOSED:
@@ -319,27 +373,26 @@ static void close_idle(struct client_conn *client)
 static void drain(struct client_conn *client)
 {
     struct h1_conn *conn = container_of(client, struct h1_conn, client);
+    uint64_t now_ms = loop_now_ms(conn->http->loop);
     char byte;
 
     if (conn->state != H1_WAITING || (conn->requests == 0 && conn->in != NULL) ||
         socket_peek(conn->io.fd, &byte, 1).kind == IO_DONE)
         return;
-    if (conn->requests > 0)
-        h1_conn_close(conn, false);
-    else
+    if (conn->requests == 0)
         deadline_arm(conn->http->loop, &conn->deadline, DRAIN_PATIENCE_MS);
+    else if (client->keep_until_ms > now_ms)
+        deadline_arm(conn->http->loop, &conn->deadline, client->keep_until_ms - now_ms);
+    else
+        h1_conn_close(conn, false);
 }
 
 static void abort_conn(struct client_conn *client)
 {
     struct h1_conn *conn = container_of(client, struct h1_conn, client);
 
-    if (conn->state == H1_HEAD) {
-        struct exchange *x = conn->stream->x;
-
-        conn->stream = NULL;
-        exchange_free(x);
-    }
+    if (conn->state == H1_HEAD)
+        h1_drop_head(conn);
     if (conn->stream != NULL)
         exchange_abort(conn->stream->x, false);
     else
@@ -401,29 +454,71 @@ static struct h1_conn *detach(struct exchange *x)
     conn->stream = NULL;
     conn->epoch++;
     conn->requests++;
+    conn->http->counters.writing--;
     exchange_free(x);
     return conn;
 }
 
-static void codec_done(struct exchange *x)
+static uint32_t ms_of(uint64_t ms)
+{
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+/* What the location that answered says about the time after its answer. */
+static void remember_times(struct h1_conn *conn, const struct core_conf *core)
+{
+    uint64_t age_ms = loop_now_ms(conn->http->loop) - conn->start_ms;
+    bool lingers = core->lingering_close != LINGERING_OFF;
+
+    conn->idle_ms = ms_of(core->keepalive_timeout);
+    conn->keep_ms = ms_of(core->keepalive_min_timeout);
+    conn->linger_ms = ms_of(core->lingering_timeout);
+    conn->linger_until_s = lingers ? ms_of((age_ms + core->lingering_time) / 1000 + 1) : 0;
+}
+
+/* Bytes that were not read when a connection is closed make the kernel send RST. */
+static bool input_waits(const struct h1_conn *conn)
+{
+    return (conn->io.ready & IO_READ) != 0 || (conn->in != NULL && buf_used(conn->in) > 0);
+}
+
+void h1_conn_finish(struct exchange *x)
 {
     struct h1_stream *stream = x->stream;
     bool body_left = !x->body.complete && body_declared(x);
     bool keep = stream->keep_alive && !body_left && (x->flags & X_CLOSE_AFTER) == 0;
+    bool reset = (x->flags & X_RESET) != 0;
     bool linger = body_left || (x->flags & X_LINGER) != 0 ||
                   core_of(x)->lingering_close == LINGERING_ALWAYS;
     struct h1_conn *conn = detach(x);
 
-    if (!keep) {
-        conn->state = H1_WAITING;
-        if (linger && (conn->io.ready & IO_HANGUP) == 0)
-            h1_conn_linger(conn);
-        else
-            h1_conn_close(conn, false);
+    conn->state = H1_WAITING;
+    if (keep)
+        h1_conn_next(conn);
+    else if (!reset && (linger || input_waits(conn)))
+        h1_conn_linger(conn);
+    else
+        h1_conn_close(conn, reset);
+}
+
+/* The next request begins where this one's body ends: that must be found first. */
+static void codec_done(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+    bool keep = stream->keep_alive && (x->flags & X_CLOSE_AFTER) == 0;
+
+    remember_times(conn, core_of(x));
+    if (!keep || x->body.complete || !body_declared(x)) {
+        h1_conn_finish(x);
         return;
     }
-    conn->state = H1_WAITING;
-    h1_conn_next(conn);
+    conn->epoch++; /* for who called out it is over, although its memory is still needed */
+    conn->state = H1_DISCARD;
+    x->freed_flag = NULL;
+    x->body.on_data = NULL;
+    x->body.discarding = true;
+    h1_discard(x);
 }
 
 static void codec_abort(struct exchange *x, bool reset)

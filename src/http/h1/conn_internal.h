@@ -21,6 +21,7 @@ enum h1_state {
     H1_WAITING,      /* between two requests: no buffer, no exchange */
     H1_HEAD,         /* a request has begun to arrive */
     H1_EXCHANGE,     /* it is being answered */
+    H1_DISCARD,      /* it is answered; the rest of its body is read and thrown away */
     H1_TUNNEL,       /* bytes flow both ways */
     H1_LINGER,       /* answered and shut down; what still comes is thrown away */
     H1_CLOSED,       /* the descriptor is gone; the memory goes at the end of the turn */
@@ -44,7 +45,10 @@ struct h1_conn {
     uint64_t start_ms; /* monotonic */
     uint32_t requests;
     uint32_t epoch;          /* counts exchanges that have ended: who called out compares it */
-    uint32_t linger_until_s; /* since start_ms: lingering_time's end */
+    uint32_t idle_ms;        /* keepalive_timeout of the location that answered last */
+    uint32_t keep_ms;        /* its keepalive_min_timeout */
+    uint32_t linger_ms;      /* its lingering_timeout */
+    uint32_t linger_until_s; /* since start_ms: its lingering_time's end; 0: it does not linger */
     uint8_t state;           /* enum h1_state */
     bool parsing;            /* the loop over pipelined requests is on the stack */
     struct address peer;
@@ -72,7 +76,8 @@ struct h1_stream {
     bool pumping;     /* read.c's loop is on the stack */
     bool pump_again;
     bool continue_sent;
-    bool sending; /* send.c's flush is on the stack */
+    bool send_timed; /* the connection's deadline is send_timeout's */
+    bool sending;    /* send.c's flush is on the stack */
     bool flush_again;
     struct tunnel_end tunnel;
     struct h1_request request; /* last: its header list is large */
@@ -81,6 +86,8 @@ struct h1_stream {
 /* conn.c */
 void h1_conn_close(struct h1_conn *conn, bool reset);
 void h1_conn_linger(struct h1_conn *conn);
+void h1_conn_finish(struct exchange *x); /* answered, nothing of its body is wanted: what next? */
+bool h1_conn_overdue(const struct h1_conn *conn); /* lingering_time has passed */
 const struct core_conf *h1_conn_core(const struct h1_conn *conn); /* of the default server */
 const struct log *h1_conn_log(const struct h1_conn *conn);        /* the same */
 void h1_conn_next(struct h1_conn *conn); /* reads and answers requests until it has to wait */
@@ -91,9 +98,12 @@ enum h1_read { H1_READ_STARTED, H1_READ_WAIT, H1_READ_CLOSED };
 enum h1_read h1_read_request(struct h1_conn *conn);
 void h1_read_body(struct exchange *x);
 void h1_on_body_deadline(struct h1_conn *conn);
+void h1_watch_body(struct exchange *x); /* client_body_timeout, while it is the client's turn */
+void h1_discard(struct exchange *x);    /* more of the rest; may free `x` */
 void h1_refuse(struct h1_conn *conn,
                int status);               /* answers an unfinished request and closes afterwards */
-bool h1_discard_body(struct exchange *x); /* true: nothing of it is left to come */
+bool h1_body_ends(const struct exchange *x); /* what is left of it can be read and thrown away */
+void h1_drop_head(struct h1_conn *conn);     /* forgets a request whose head is not complete */
 /* Bytes into conn->in (made if needed). */
 struct io_result h1_fill(struct h1_conn *conn, size_t capacity);
 void h1_drop_input(struct h1_conn *conn);

@@ -14,8 +14,9 @@
 #include <assert.h>
 
 enum {
-    DISCARD_CHUNK_BYTES_MAX = 1 << 20
-}; /* of an unwanted body are read at once; the rest is lingered away */
+    DISCARD_READS = 64,        /* of an unwanted body, in one turn */
+    BODY_ROOM_BYTES_MIN = 2048 /* less is not worth to read into */
+};
 
 /* A buffer with room: the one there is, or a larger one that takes over its bytes. */
 static bool ensure_room(struct h1_conn *conn, size_t capacity)
@@ -69,7 +70,7 @@ struct io_result h1_fill(struct h1_conn *conn, size_t capacity)
 static bool begin_request(struct h1_conn *conn, bool pipelined)
 {
     struct http_loop *http = conn->http;
-    struct exchange *x = exchange_new(http);
+    struct exchange *x = exchange_new(http, conn->listener->user);
     struct h1_stream *stream = x == NULL ? NULL : arena_alloc(x->subject.arena, sizeof *stream);
 
     if (stream == NULL) {
@@ -96,8 +97,31 @@ static bool begin_request(struct h1_conn *conn, bool pipelined)
     x->connection_start_ms = conn->start_ms;
     conn->stream = stream;
     conn->state = H1_HEAD;
+    http->counters.reading++;
     http_loop_set_idle(http, &conn->client, false);
     return true;
+}
+
+void h1_drop_head(struct h1_conn *conn)
+{
+    struct exchange *x = conn->stream->x;
+
+    assert(conn->state == H1_HEAD);
+    conn->http->counters.reading--;
+    conn->state = H1_WAITING;
+    conn->stream = NULL;
+    exchange_free(x);
+}
+
+/* The head has been read, or given up. A deadline still armed means nothing now: see
+ * on_deadline(). */
+static void enter_exchange(struct h1_conn *conn)
+{
+    if (conn->state != H1_HEAD)
+        return;
+    conn->http->counters.reading--;
+    conn->http->counters.writing++;
+    conn->state = H1_EXCHANGE;
 }
 
 /* The fields nobody may see: names that are invalid, or have underscores where these are off.
@@ -159,11 +183,6 @@ static bool take_uri(struct exchange *x, const struct h1_request *parsed, bool m
     struct slice target = parsed->path_query;
     struct uri uri = {0};
 
-    if (parsed->form == TARGET_ASTERISK) {
-        x->request.path = x->request.uri = target;
-        x->request.uri_plain = true;
-        return true;
-    }
     if (target.len > 0 && target.data[0] == '?')
         target = arena_printf(x->subject.arena, "/%.*s", SLICE_ARG(target));
     char *scratch = arena_bytes(x->subject.arena, target.len + 1);
@@ -205,21 +224,32 @@ static void take_body_facts(struct exchange *x, const struct h1_request *parsed)
     }
 }
 
+/* A head that is broken or incomplete: as much as there is of it. It is parsed once more, because
+ * what an earlier call found lies in a buffer that may have been exchanged for a larger one. */
+static void take_what_came(struct h1_conn *conn)
+{
+    struct h1_stream *stream = conn->stream;
+    struct exchange *x = stream->x;
+    struct slice in = slice_make(conn->in->data + conn->in->start, buf_used(conn->in));
+
+    h1_request_init(&stream->request, x->subject.arena);
+    (void)!parse_request_head(in, &h1_conn_core(conn)->limits, &stream->request);
+    stream->head_buf = buf_ref(conn->in);
+    take_line(x, &stream->request);
+    if (x->request.line.len == 0)
+        x->request.line = h1_first_line(in);
+}
+
 /* Answers a request that cannot be understood, or that did not come to its end, and closes. */
 void h1_refuse(struct h1_conn *conn, int status)
 {
     struct h1_stream *stream = conn->stream;
     struct exchange *x = stream->x;
 
-    conn->state = H1_EXCHANGE;
+    if (conn->state == H1_HEAD)
+        take_what_came(conn);
+    enter_exchange(conn);
     stream->keep_alive = false;
-    if (x->request.headers == NULL)
-        take_line(x, &stream->request);
-    if (x->request.line.len == 0 && conn->in != NULL)
-        x->request.line = h1_first_line(
-            slice_make(conn->in->data + conn->in->start, buf_used(conn->in)));
-    if (stream->head_buf == NULL && conn->in != NULL)
-        stream->head_buf = buf_ref(conn->in);
     x->body.complete = true; /* whatever follows is not a body of this request */
     x->flags |= X_CLOSE_AFTER | X_LINGER;
     router_choose_server(x);
@@ -228,22 +258,18 @@ void h1_refuse(struct h1_conn *conn, int status)
     exchange_refuse(x, status);
 }
 
-static const struct core_conf *core_for_host(struct exchange *x)
-{
-    return server_core(server_table_find(x->listen, x->request.host, NULL));
-}
-
 static void start_exchange(struct h1_conn *conn)
 {
     struct h1_stream *stream = conn->stream;
     struct exchange *x = stream->x;
     struct h1_request *parsed = &stream->request;
 
-    conn->state = H1_EXCHANGE; /* a deadline still armed means nothing now: see on_deadline() */
+    enter_exchange(conn);
     stream->head_buf = buf_ref(conn->in);
     conn->in->start += (uint32_t)parsed->head_bytes;
     take_line(x, parsed);
-    const struct core_conf *core = core_for_host(x);
+    router_choose_server(x);
+    const struct core_conf *core = server_core(x->server);
 
     if (parsed->has_odd_names && !apply_name_policy(x, &parsed->headers, core)) {
         log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent a header line with an invalid name");
@@ -252,6 +278,10 @@ static void start_exchange(struct h1_conn *conn)
     }
     if (parsed->method == METHOD_CONNECT || parsed->method == METHOD_TRACE) {
         h1_refuse(conn, 405);
+        return;
+    }
+    if (parsed->form == TARGET_ASTERISK) { /* there is nothing that is not below some path */
+        h1_refuse(conn, 400);
         return;
     }
     if (!take_uri(x, parsed, core->merge_slashes)) {
@@ -286,8 +316,7 @@ static enum h1_read no_more_head(struct h1_conn *conn, struct io_result got)
         struct exchange *x = stream->x;
 
         log_about(&x->log, LOG_LEVEL_INFO, got.error, "client prematurely closed connection");
-        conn->stream = NULL;
-        exchange_free(x);
+        h1_drop_head(conn);
     }
     conn->state = H1_WAITING;
     h1_conn_close(conn, false);
@@ -363,16 +392,20 @@ static void deliver(struct exchange *x, struct slice data)
     x->body.received_bytes += data.len;
     if (x->body.discarding || over_limit(x))
         return;
+    x->body.queued_bytes += data.len;
+    if (x->body.first != NULL &&
+        chunk_join(container_of(x->body.last, struct chunk, next), data, stream->conn->in))
+        return;
     struct chunk *chunk = chunk_memory(x, data, buf_ref(stream->conn->in));
 
     if (chunk == NULL) {
         buf_unref(stream->conn->in);
+        x->body.queued_bytes -= data.len;
         fail_body(x, 500);
         return;
     }
     *x->body.last = chunk;
     x->body.last = &chunk->next;
-    x->body.queued_bytes += data.len;
 }
 
 /* Takes body bytes out of conn->in. False: it needs more of them to go on. */
@@ -417,13 +450,14 @@ static bool decode_chunked(struct exchange *x)
     return true;
 }
 
-/* Bytes from the socket into an empty buffer: the old one may be referenced by chunks. */
+/* Bytes from the socket, behind those that chunks refer to as long as the buffer has room: a body
+ * that comes byte by byte must not hold a buffer for each. */
 static bool receive(struct exchange *x)
 {
     struct h1_stream *stream = x->stream;
     struct h1_conn *conn = stream->conn;
 
-    if (conn->in != NULL && buf_used(conn->in) == 0)
+    if (conn->in != NULL && buf_used(conn->in) == 0 && buf_room(conn->in) < BODY_ROOM_BYTES_MIN)
         h1_drop_input(conn);
     if ((conn->io.ready & (IO_READ | IO_HANGUP | IO_ERROR)) == 0)
         return false;
@@ -439,6 +473,12 @@ static bool receive(struct exchange *x)
     return false;
 }
 
+static bool body_has_room(const struct exchange *x)
+{
+    return !x->body.complete && !x->body.failed &&
+           (x->body.discarding || x->body.queued_bytes < x->body.memory_max);
+}
+
 /* True when something was added, or the end or a failure was found. */
 static bool pump(struct exchange *x)
 {
@@ -446,11 +486,12 @@ static bool pump(struct exchange *x)
     struct h1_conn *conn = stream->conn;
     uint64_t before = x->body.received_bytes;
     bool starved = false;
+    int reads = 0;
 
-    while (!x->body.complete && !x->body.failed &&
-           (x->body.discarding || x->body.queued_bytes < x->body.memory_max)) {
-        if ((starved || conn->in == NULL || buf_used(conn->in) == 0) && !receive(x))
-            break;
+    while (body_has_room(x)) {
+        if (starved || conn->in == NULL || buf_used(conn->in) == 0)
+            if ((x->body.discarding && ++reads > DISCARD_READS) || !receive(x))
+                break;
         starved = !(x->request.chunked ? decode_chunked(x) : decode_length(x));
     }
     return x->body.complete || x->body.failed || x->body.received_bytes != before;
@@ -468,15 +509,16 @@ static void ask_to_continue(struct exchange *x)
         h1_send_interim(x, 100, NULL);
 }
 
-static void watch_body_time(struct exchange *x)
+/* A body that waits for its consumer is not late. */
+void h1_watch_body(struct exchange *x)
 {
     struct h1_stream *stream = x->stream;
     struct h1_conn *conn = stream->conn;
 
-    if (x->body.complete || x->body.failed)
-        deadline_disarm(&conn->deadline);
-    else
+    if (body_is_read(x) && body_has_room(x))
         deadline_arm(x->loop, &conn->deadline, core_of(x)->client_body_timeout);
+    else
+        deadline_disarm(&conn->deadline);
 }
 
 void h1_read_body(struct exchange *x)
@@ -495,8 +537,8 @@ void h1_read_body(struct exchange *x)
         stream->pump_again = false;
         bool news = pump(x);
 
-        if (stream->wire == NULL)
-            watch_body_time(x);
+        if (!stream->send_timed)
+            h1_watch_body(x);
         if (news && x->body.on_data != NULL)
             x->body.on_data(x);
         if (conn->epoch != epoch)
@@ -509,7 +551,7 @@ void h1_on_body_deadline(struct h1_conn *conn)
 {
     struct exchange *x = conn->stream->x;
 
-    if (x->body.complete || x->body.on_data == NULL)
+    if (x->body.on_data == NULL || !body_has_room(x))
         return;
     log_about(&x->log, LOG_LEVEL_INFO, 0, "client timed out: its request body does not come");
     x->flags |= X_TIMED_OUT;
@@ -517,18 +559,30 @@ void h1_on_body_deadline(struct h1_conn *conn)
     x->body.on_data(x);
 }
 
-bool h1_discard_body(struct exchange *x)
+/* A client that waits for 100 and gets another answer may send its body or not: its next request
+ * cannot be told from it. */
+bool h1_body_ends(const struct exchange *x)
 {
-    if (x->body.complete)
-        return true;
-    if (x->body.started || x->body.failed || x->request.expects_continue)
-        return false;
-    uint64_t declared = (uint64_t)(x->request.chunked ? 0 : x->request.content_length);
+    const struct h1_stream *stream = x->stream;
 
-    if (declared > DISCARD_CHUNK_BYTES_MAX)
-        return false;
-    x->body.discarding = true;
-    pump(x);
-    x->body.discarding = false;
-    return x->body.complete;
+    if (x->body.complete || !body_declared(x))
+        return true;
+    return !x->body.failed && (!x->request.expects_continue || stream->continue_sent);
+}
+
+void h1_discard(struct exchange *x)
+{
+    struct h1_stream *stream = x->stream;
+    struct h1_conn *conn = stream->conn;
+
+    (void)pump(x);
+    chunk_release_all(x, x->body.first);
+    x->body.first = NULL;
+    x->body.last = &x->body.first;
+    if (x->body.complete || x->body.failed || (x->flags & X_CLOSE_AFTER) != 0 ||
+        h1_conn_overdue(conn)) {
+        h1_conn_finish(x);
+        return;
+    }
+    deadline_arm(x->loop, &conn->deadline, (conn->io.ready & IO_READ) != 0 ? 1 : conn->linger_ms);
 }

@@ -21,8 +21,45 @@ enum {
     RATE_SLICE_MS = 100, /* limit_rate hands out this often */
 };
 
+/* Bytes per second beyond any network: larger ones would overflow. */
+#define RATE_MAX ((uint64_t)1 << 40)
+
 static const struct slice server_full = SLICE("pelayan/" PELAYAN_VERSION);
 static const struct slice server_short = SLICE("pelayan");
+
+/* "MSIE 4." to "MSIE 6.", but not those that were repaired ("SV1") or only pretend ("Opera"). */
+static bool is_msie6(struct slice agent)
+{
+    ptrdiff_t at = slice_search(agent, slice_of("MSIE "));
+
+    if (at < 0 || slice_search(agent, slice_of("Opera")) >= 0)
+        return false;
+    struct slice version = slice_skip(agent, (size_t)at + 5);
+
+    if (version.len < 2 || version.data[1] != '.' || version.data[0] < '4' || version.data[0] > '6')
+        return false;
+    return version.data[0] < '6' || slice_search(version, slice_of("SV1")) < 0;
+}
+
+static bool is_safari(struct slice agent)
+{
+    return slice_search(agent, slice_of("Safari/")) >= 0 &&
+           slice_search(agent, slice_of("Mac OS X")) >= 0 &&
+           slice_search(agent, slice_of("Chrome/")) < 0;
+}
+
+/* Browsers of the past that cannot live with a connection that stays (keepalive_disable). */
+static bool disables_keep_alive(const struct exchange *x, unsigned browsers)
+{
+    struct slice agent = exchange_header(x, HEADER_USER_AGENT);
+
+    if (browsers == 0 || agent.len == 0)
+        return false;
+    if ((browsers & KEEPALIVE_DISABLE_MSIE6) != 0 && x->request.method == METHOD_POST &&
+        is_msie6(agent))
+        return true;
+    return (browsers & KEEPALIVE_DISABLE_SAFARI) != 0 && is_safari(agent);
+}
 
 /* HTTP/1.1 keeps unless somebody objects; a body of unknown length ends an HTTP/1.0 connection. */
 static bool decide_keep_alive(struct exchange *x)
@@ -34,13 +71,15 @@ static bool decide_keep_alive(struct exchange *x)
 
     if (!stream->keep_alive || (x->flags & X_CLOSE_AFTER) != 0 || x->http->draining)
         return false;
+    if (disables_keep_alive(x, core->keepalive_disable))
+        return false;
     if (core->keepalive_timeout == 0 || conn->requests + 1 >= (uint32_t)core->keepalive_requests)
         return false;
-    if (core->keepalive_time != 0 && age_ms > core->keepalive_time)
+    if (age_ms > core->keepalive_time)
         return false;
     if (conn->listener->io.fd < 0) /* its address is not in the config any more */
         return false;
-    return h1_discard_body(x) || x->body.started;
+    return h1_body_ends(x);
 }
 
 static bool body_needs_framing(const struct exchange *x)
@@ -69,7 +108,8 @@ static struct slice complete_location(struct exchange *x)
         return location;
     const struct address *local = exchange_local_address(x);
     uint16_t port = local == NULL ? 0 : address_port(local);
-    bool with_port = core->port_in_redirect && port != 0 && port != 80;
+    bool secure = x->listen->ssl;
+    bool with_port = core->port_in_redirect && port != 0 && port != (secure ? 443 : 80);
     struct slice host = core->server_name_in_redirect ? x->server->name : x->request.host;
     char text[ADDRESS_TEXT_BYTES];
 
@@ -79,8 +119,8 @@ static struct slice complete_location(struct exchange *x)
 
     if (with_port)
         snprintf(port_text, sizeof port_text, ":%u", port);
-    return arena_printf(x->subject.arena, "http://%.*s%s%.*s", SLICE_ARG(host), port_text,
-                        SLICE_ARG(location));
+    return arena_printf(x->subject.arena, "%s://%.*s%s%.*s", secure ? "https" : "http",
+                        SLICE_ARG(host), port_text, SLICE_ARG(location));
 }
 
 static void write_server_and_date(struct writer *w, struct exchange *x)
@@ -322,7 +362,9 @@ static size_t rate_allows(struct exchange *x)
     if (stream->rate_start_ms == 0)
         stream->rate_start_ms = loop_now_ms(x->loop);
     uint64_t elapsed_ms = loop_now_ms(x->loop) - stream->rate_start_ms + RATE_SLICE_MS;
-    uint64_t allowed = x->limit_rate_after + x->limit_rate * elapsed_ms / 1000;
+    uint64_t rate = x->limit_rate < RATE_MAX ? x->limit_rate : RATE_MAX;
+    uint64_t after = x->limit_rate_after < RATE_MAX ? x->limit_rate_after : RATE_MAX;
+    uint64_t allowed = after + rate * elapsed_ms / 1000;
 
     if (allowed > x->response.bytes_sent)
         return (size_t)(allowed - x->response.bytes_sent);
@@ -338,20 +380,30 @@ static void on_rate_deadline(struct deadline *deadline)
 
 enum sent { SENT_ALL, SENT_BLOCKED, SENT_LATER, SENT_FAILED };
 
-/* Until the wire is empty, the socket full, or the rate used up. */
+static enum sent send_later(struct exchange *x, uint64_t after_ms)
+{
+    struct h1_stream *stream = x->stream;
+
+    stream->rate.on_expire = on_rate_deadline;
+    deadline_arm(x->loop, &stream->rate, after_ms);
+    return SENT_LATER;
+}
+
+/* Until the wire is empty, the socket full, the rate used up, or it is the turn of others. */
 static enum sent drain_wire(struct exchange *x)
 {
     struct h1_stream *stream = x->stream;
     struct h1_conn *conn = stream->conn;
+    size_t turn_max = core_of(x)->sendfile_max_chunk;
+    uint64_t sent_before = x->response.bytes_sent;
 
     while (stream->wire != NULL) {
         size_t allowed = rate_allows(x);
 
-        if (allowed == 0) {
-            stream->rate.on_expire = on_rate_deadline;
-            deadline_arm(x->loop, &stream->rate, RATE_SLICE_MS);
-            return SENT_LATER;
-        }
+        if (allowed == 0)
+            return send_later(x, RATE_SLICE_MS);
+        if (turn_max != 0 && x->response.bytes_sent - sent_before > turn_max)
+            return send_later(x, 1);
         size_t asked = 0;
         struct io_result sent = stream->wire->fd >= 0 ? send_file(x, allowed)
                                                       : send_memory(stream, allowed, &asked);
@@ -383,11 +435,26 @@ static void count_body_bytes(struct exchange *x)
                                     : 0;
 }
 
-/* May end the exchange: nothing may follow. */
-static void after_sending(struct exchange *x, enum sent sent)
+/* send_timeout runs from the last byte that was taken. */
+static void watch_client(struct exchange *x, enum sent sent, bool moved)
 {
     struct h1_stream *stream = x->stream;
-    struct h1_conn *conn = stream->conn;
+
+    if (sent != SENT_BLOCKED) {
+        stream->send_timed = false;
+        h1_watch_body(x);
+        return;
+    }
+    if (stream->send_timed && !moved)
+        return;
+    stream->send_timed = true;
+    deadline_arm(x->loop, &stream->conn->deadline, core_of(x)->send_timeout);
+}
+
+/* May end the exchange: nothing may follow. */
+static void after_sending(struct exchange *x, enum sent sent, bool moved)
+{
+    struct h1_stream *stream = x->stream;
 
     count_body_bytes(x);
     if (sent == SENT_FAILED) {
@@ -399,10 +466,7 @@ static void after_sending(struct exchange *x, enum sent sent)
         exchange_sent(x);
         return;
     }
-    if (sent == SENT_BLOCKED)
-        deadline_arm(x->loop, &conn->deadline, core_of(x)->send_timeout);
-    else if (!body_is_read(x))
-        deadline_disarm(&conn->deadline);
+    watch_client(x, sent, moved);
     if (!x->response.wants_room || stream->wire_bytes >= ROOM_BYTES)
         return;
     x->response.wants_room = false;
@@ -424,10 +488,12 @@ void h1_flush(struct exchange *x)
     do {
         stream->flush_again = false;
         enum sent sent = SENT_FAILED;
+        uint64_t before = x->response.bytes_sent;
 
         if (!x->response.begun || (stream->head_bytes > 0 && frame(x)))
-            sent = (conn->io.ready & IO_WRITE) != 0 ? drain_wire(x) : SENT_BLOCKED;
-        after_sending(x, sent);
+            sent = stream->wire == NULL || (conn->io.ready & IO_WRITE) != 0 ? drain_wire(x)
+                                                                           : SENT_BLOCKED;
+        after_sending(x, sent, x->response.bytes_sent != before);
         if (conn->epoch != epoch)
             return;
     } while (stream->flush_again && (x->response.first != NULL || x->response.ended) &&
