@@ -1,9 +1,13 @@
 """The tree keeps the rules of rules.py, apart from what ratchet.json forgives."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 import ratchet
 import rules
 
+ROOT = Path(__file__).resolve().parents[2]
 tree = rules.Tree()
 
 
@@ -24,3 +28,11 @@ def test_ratchet_is_tight(rule):
 
 def test_ratchet_knows_its_rules():
     assert set(ratchet.load()) <= {rule.__name__ for rule in rules.RULES}
+
+
+def test_the_picture_of_steps_is_the_table():
+    """docs/life-of-a-request.md shows what src/http/steps.c does."""
+    drawn = subprocess.run(
+        [ROOT / "tools/draw_steps.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert drawn.returncode == 0, drawn.stderr
