@@ -7,7 +7,7 @@ export ONLY
 
 export JOBS
 
-.PHONY: all help setup run test debug asan tsan fuzz lint format bench bench-check install package clean
+.PHONY: all help setup run test story debug asan tsan fuzz lint format bench bench-check install package clean
 .DEFAULT_GOAL := all
 
 all: ## build/pelayan: what users run
@@ -25,6 +25,9 @@ run: ## two sample apps behind http://hello.localhost:8080/
 
 test: ## everything that must hold; ONLY=word runs what matches
 	@tools/test release
+
+story: ## slow: real apps, a real browser, deaths and reloads under load for minutes
+	@tools/story
 
 debug: ## build/debug/pelayan, for gdb
 	@tools/setup build
