@@ -48,6 +48,7 @@ static void pack_listener(struct packer *packer, const struct manifest_listener 
     pack_u64(packer, (uint64_t)(int64_t)options->fastopen);
     pack_u64(packer, options->reuseport);
     pack_u64(packer, options->deferred);
+    pack_u64(packer, options->nodelay);
     pack_u64(packer, options->ipv6only);
     pack_u64(packer, options->keepalive_set);
     pack_u64(packer, options->keepalive);
@@ -224,6 +225,7 @@ static void take_listener(struct unpacker *unpacker, struct manifest *manifest,
     options->fastopen = take_int(unpacker);
     options->reuseport = take_bool(unpacker);
     options->deferred = take_bool(unpacker);
+    options->nodelay = take_bool(unpacker);
     options->ipv6only = take_bool(unpacker);
     options->keepalive_set = take_bool(unpacker);
     options->keepalive = take_bool(unpacker);
