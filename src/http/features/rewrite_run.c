@@ -178,6 +178,7 @@ static void set_uri(struct exchange *x, const struct rewrite_rule *rule, struct 
     x->request.uri = slice_make(made->data, path_len);
     x->request.uri_plain = false;
     x->request.uri_moved = true;
+    x->flags |= X_INTERNAL; /* who rewrites to an internal location means it */
 }
 
 static void log_match(struct exchange *x, const struct rewrite_rule *rule, bool matches)
