@@ -58,12 +58,22 @@ void body_stream(struct exchange *x, size_t memory_max, void (*on_data)(struct e
     x->codec->read_body(x);
 }
 
+static bool open_file(struct exchange *x)
+{
+    const struct core_conf *core = core_of(x);
+
+    if (core->client_body_in_file_only == BODY_FILE_OFF)
+        return temp_file_open(x, core->client_body_temp_path);
+    return temp_file_open_named(x, core->client_body_temp_path,
+                                core->client_body_in_file_only == BODY_FILE_CLEAN);
+}
+
 /* Moves all waiting chunks to the end of the file. */
 static bool spill(struct exchange *x)
 {
     struct chunk *chunk;
 
-    if (x->body.temp_fd < 0 && !temp_file_open(x, core_of(x)->client_body_temp_path))
+    if (x->body.temp_fd < 0 && !open_file(x))
         return false;
     while ((chunk = body_take(x)) != NULL) {
         bool written = temp_file_append(x, x->body.temp_fd, chunk->bytes);
@@ -131,7 +141,8 @@ static void on_gathered(struct exchange *x)
 {
     struct gather *gather = x->body_gather;
     size_t memory_max = core_of(x)->client_body_buffer_size;
-    bool to_file = x->body.temp_fd >= 0 || core_of(x)->client_body_in_file_only != BODY_FILE_OFF ||
+    bool in_file = core_of(x)->client_body_in_file_only != BODY_FILE_OFF && x->body.first != NULL;
+    bool to_file = x->body.temp_fd >= 0 || in_file ||
                    gather->memory_bytes + x->body.queued_bytes > memory_max;
 
     if (x->body.failed) {

@@ -34,6 +34,31 @@ int temp_file_create(struct exchange *x, struct slice dir)
     return fd;
 }
 
+static void unlink_named(void *data)
+{
+    const struct exchange *x = data;
+
+    unlink(x->body.temp_path.data);
+}
+
+bool temp_file_open_named(struct exchange *x, struct slice dir, bool clean)
+{
+    struct slice path = arena_printf(x->subject.arena, "%.*s/body-XXXXXX", SLICE_ARG(dir));
+
+    if (path.data == NULL)
+        return false;
+    x->body.temp_fd = mkostemp((char *)(uintptr_t)path.data, O_CLOEXEC);
+    if (x->body.temp_fd < 0) {
+        log_about(&x->log, LOG_LEVEL_CRIT, errno, "cannot make a file \"%.*s\"", SLICE_ARG(path));
+        return false;
+    }
+    x->body.temp_path = path;
+    if (!clean || arena_on_drop(x->subject.arena, unlink_named, x))
+        return true;
+    unlink(path.data);
+    return false;
+}
+
 bool temp_file_open(struct exchange *x, struct slice dir)
 {
     x->body.temp_fd = temp_file_create(x, dir);

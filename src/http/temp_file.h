@@ -12,6 +12,10 @@ struct exchange;
 /* Opens x->body.temp_fd in folder `dir`. False: logged. */
 bool temp_file_open(struct exchange *x, struct slice dir);
 
+/* The same for a file with a name, x->body.temp_path, that others may open
+ * (client_body_in_file_only). `clean`: it goes with the exchange. */
+bool temp_file_open_named(struct exchange *x, struct slice dir, bool clean);
+
 /* For other users than the request's body: the fd, or -1 (logged). The caller closes it. */
 int temp_file_create(struct exchange *x, struct slice dir);
 

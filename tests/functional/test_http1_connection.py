@@ -271,7 +271,7 @@ def test_a_tunnel_of_garbage_ends(pelayan):
 def test_keepalive_min_timeout_outlives_a_graceful_end(pelayan):
     from signal import SIGQUIT
 
-    site = site_of(pelayan, "keepalive_min_timeout 400ms;")
+    site = site_of(pelayan, "keepalive_min_timeout 1s;")
     with site.connect() as client:
         assert client.get("/a").status == 200
         site.signal(SIGQUIT)

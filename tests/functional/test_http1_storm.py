@@ -109,6 +109,7 @@ class Caller:
 def test_a_storm(pelayan, seed):
     site = pelayan.run(http=CONF, prepare=lambda site: site.file("html/file", "f" * 30000))
     site.tolerate(r"worker_connections are not enough")
+    assert site.get("/").status == 200  # so there is a worker
     workers = site.workers()
     dice = random.Random(seed if SECONDS < 10 else None)
     callers = []

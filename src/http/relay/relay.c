@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "http/body.h"
 #include "http/chunk.h"
+#include "http/core_conf.h"
 #include "http/relay/relay_internal.h"
 #include "http/response.h"
 #include "http/tunnel.h"
@@ -154,7 +155,7 @@ static void on_gathered(struct exchange *x)
     uint64_t total;
 
     chunk_release_all(x, body_chunks(x, &total));
-    r->body_length = (int64_t)total;
+    r->body_length = r->conf->pass_request_body ? (int64_t)total : -1;
     start_picking(r);
 }
 
@@ -167,7 +168,10 @@ static bool body_was_consumed(const struct exchange *x)
 void relay_begin(struct relay *r)
 {
     struct exchange *x = r->x;
-    bool wanted = r->conf->pass_request_body && r->own_body.data == NULL;
+    bool passed = r->conf->pass_request_body;
+    /* a backend that gets no body may be told the name of the file that has it */
+    bool filed = core_of(x)->client_body_in_file_only != BODY_FILE_OFF;
+    bool wanted = (passed || filed) && r->own_body.data == NULL;
 
     if (!wanted || body_was_consumed(x)) {
         r->body_length = r->own_body.data == NULL ? -1 : (int64_t)r->own_body.len;
@@ -175,7 +179,7 @@ void relay_begin(struct relay *r)
     } else if (x->body_gather == NULL && !body_expected(x)) {
         r->body_length = x->request.content_length;
         start_picking(r);
-    } else if (r->conf->request_buffering || x->body_gather != NULL ||
+    } else if (r->conf->request_buffering || x->body_gather != NULL || !passed ||
                (r->needs_length && x->request.content_length < 0)) {
         r->state = RELAY_GATHERING;
         x->doing = "reading client request body";
