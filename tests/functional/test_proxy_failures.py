@@ -380,3 +380,31 @@ def test_kill_and_return(pelayan, backend):
             break
     else:
         pytest.fail("the peer's return was not noticed")
+
+
+def test_a_peer_that_closes_within_a_streamed_body(pelayan, raw_backend):
+    """The rest of the body must not be taken for the next request: that connection ends."""
+    app = raw_backend(lambda wire: wire.read_until(b"\r\n\r\n"))
+    site = single(pelayan, app, "proxy_request_buffering off;")
+    with site.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\npart")
+        answer = client.read_response()
+        assert answer.status == 502 and answer.header("connection") == "close"
+        client.send(b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.read_all() == b""
+    assert "/smuggled" not in site.access_log(lines=1)
+
+
+def test_interim_answers_while_a_streamed_body_is_sent(pelayan, raw_backend):
+    """103 and 100 from the peer do not stop the body."""
+
+    def script(wire):
+        wire.read_until(b"\r\n\r\n")
+        for _ in range(5):
+            wire.send(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n")
+            wire.read(400_000)
+        wire.send(OK)
+
+    site = single(pelayan, raw_backend(script), "proxy_request_buffering off; client_max_body_size 0;")
+    answer = site.get("/", method="POST", body=b"x" * 2_000_000)
+    assert answer.status == 200 and len(answer.interim) == 5

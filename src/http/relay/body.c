@@ -19,15 +19,10 @@ enum { READS_MAX = 64 }; /* before others have their turn */
 bool relay_flush(struct relay *r)
 {
     bool gone = false;
-    bool *outer = r->gone;
+    bool *outer = relay_guard(r, &gone);
 
-    r->gone = &gone;
     response_flush(r->x);
-    if (!gone)
-        r->gone = outer;
-    else if (outer != NULL)
-        *outer = true;
-    return !gone;
+    return relay_unguard(r, &gone, outer);
 }
 
 static size_t queue_limit(const struct relay *r)
@@ -77,18 +72,12 @@ static void on_room(struct exchange *x)
     if (r == NULL || (r->flags & RELAY_BUSY) != 0)
         return;
     bool gone = false;
-    bool *outer = r->gone;
+    bool *outer = relay_guard(r, &gone);
 
-    r->gone = &gone;
     r->flags |= RELAY_IN_ROOM;
     relay_read_body(r);
-    if (gone) {
-        if (outer != NULL)
-            *outer = true;
-        return;
-    }
-    r->gone = outer;
-    r->flags &= ~(unsigned)RELAY_IN_ROOM;
+    if (relay_unguard(r, &gone, outer))
+        r->flags &= ~(unsigned)RELAY_IN_ROOM;
 }
 
 /* ---- the end */

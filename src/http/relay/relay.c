@@ -42,6 +42,7 @@ void relay_fini(struct relay *r)
     buf_unref(r->in);
     r->in = NULL;
     if (x->handler_data == r) {
+        relay_leave_stream(r);
         x->on_abort = NULL;
         x->handler_data = NULL;
         x->doing = NULL;

@@ -159,9 +159,10 @@ struct relay {
     struct relay_try *try;
     uint64_t start_ms;
     uint64_t try_start_us;
-    int tries_left; /* 0: one peer after the other */
-    bool any_limit; /* tries_left counts */
-    bool *gone;     /* told when the relay is dropped under a caller */
+    unsigned attempts; /* connections that were asked */
+    int tries_left;    /* 0: one peer after the other */
+    bool any_limit;    /* tries_left counts */
+    bool *gone;        /* told when the relay is dropped under a caller */
 
     /* The request. */
     struct slice method; /* as sent to the peer */

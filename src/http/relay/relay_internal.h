@@ -15,6 +15,29 @@ struct failure {
     const char *what; /* "upstream timed out" */
 };
 
+/* For who goes on after a call that may end the relay:
+ *     bool gone = false;
+ *     bool *outer = relay_guard(r, &gone);
+ *     something(r);
+ *     if (!relay_unguard(r, &gone, outer))
+ *         return; */
+static inline bool *relay_guard(struct relay *r, bool *gone)
+{
+    bool *outer = r->gone;
+
+    r->gone = gone;
+    return outer;
+}
+
+static inline bool relay_unguard(struct relay *r, const bool *gone, bool *outer)
+{
+    if (!*gone)
+        r->gone = outer;
+    else if (outer != NULL)
+        *outer = true;
+    return !*gone;
+}
+
 /* ---- relay.c: from peer to peer */
 
 /* Picks and connects until a peer is being asked, or answers with an error. `r` may be gone
@@ -58,6 +81,9 @@ bool relay_send(struct relay *r);
 /* Forgets what was queued for the peer. */
 void relay_out_clear(struct relay *r);
 
+/* Nobody reads the rest of a streamed body. */
+void relay_leave_stream(struct relay *r);
+
 /* The client's body is no longer wanted: the answer came first. */
 void relay_stop_asking(struct relay *r);
 
@@ -67,7 +93,7 @@ void relay_stop_asking(struct relay *r);
 struct io_result relay_receive(struct relay *r, size_t max);
 
 /* Reads the head of the answer as far as it has come and does what it says. `r` may be gone
- * afterwards. */
+ * afterwards, or with the next peer. */
 void relay_read_head(struct relay *r);
 
 /* The peer has closed before it said enough. `r` may be gone afterwards. */

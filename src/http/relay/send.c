@@ -272,18 +272,24 @@ static void on_body(struct exchange *x)
         push_stream(r);
 }
 
+/* True: nothing has been answered yet, and the same peer is being asked. */
+static bool read_answer(struct relay *r)
+{
+    unsigned attempt = r->attempts;
+    bool gone = false;
+    bool *outer = relay_guard(r, &gone);
+
+    relay_read_head(r);
+    return relay_unguard(r, &gone, outer) && r->state == RELAY_ASKING && r->attempts == attempt;
+}
+
 void relay_ask_more(struct relay *r)
 {
     struct io *io = &r->conn->io;
-    bool sending = (r->flags & (RELAY_SENT | RELAY_SEND_BROKEN)) == 0;
 
-    if ((io->ready & IO_READ) != 0) { /* an answer makes the rest of the request needless */
-        if (sending && (io->ready & IO_WRITE) != 0)
-            relay_send(r);
-        relay_read_head(r);
+    if ((io->ready & IO_READ) != 0 && !read_answer(r))
         return;
-    }
-    if (!sending || (io->ready & IO_WRITE) == 0)
+    if ((r->flags & (RELAY_SENT | RELAY_SEND_BROKEN)) != 0 || (io->ready & IO_WRITE) == 0)
         return;
     if ((r->flags & RELAY_STREAMS) != 0)
         push_stream(r);
@@ -291,18 +297,24 @@ void relay_ask_more(struct relay *r)
         relay_read_head(r);
 }
 
-void relay_stop_asking(struct relay *r)
+void relay_leave_stream(struct relay *r)
 {
     struct exchange *x = r->x;
 
+    if ((r->flags & RELAY_STREAMS) == 0)
+        return;
+    x->body.on_data = NULL;
+    if (!x->body.complete) /* what the client still sends is nobody's */
+        x->flags |= X_CLOSE_AFTER | X_LINGER;
+}
+
+void relay_stop_asking(struct relay *r)
+{
     if ((r->flags & RELAY_SENT) != 0)
         return;
     relay_out_clear(r);
     r->flags |= RELAY_SEND_BROKEN;
-    if ((r->flags & RELAY_STREAMS) != 0) {
-        x->body.on_data = NULL;
-        x->flags |= X_CLOSE_AFTER | X_LINGER;
-    }
+    relay_leave_stream(r);
 }
 
 void relay_ask(struct relay *r)
@@ -313,6 +325,7 @@ void relay_ask(struct relay *r)
     deadline_disarm(&r->deadline);
     r->state = RELAY_ASKING;
     r->flags &= ~(unsigned)(RELAY_SENT | RELAY_SEND_BROKEN | RELAY_PEER_CLOSED);
+    r->attempts++;
     r->received = 0;
     r->body_sent = 0;
     r->interims = 0;
@@ -326,10 +339,12 @@ void relay_ask(struct relay *r)
         relay_refuse(r, 500);
         return;
     }
-    if (!relay_send(r) || (r->conn->io.ready & IO_READ) != 0) {
+    if (!relay_send(r)) {
         relay_read_head(r);
         return;
     }
+    if ((r->conn->io.ready & IO_READ) != 0 && !read_answer(r))
+        return;
     if ((r->flags & RELAY_STREAMS) == 0)
         return;
     if (x->body.started)
