@@ -392,7 +392,7 @@ def test_a_peer_that_closes_within_a_streamed_body(pelayan, raw_backend):
         assert answer.status == 502 and answer.header("connection") == "close"
         client.send(b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.read_all() == b""
-    assert "/smuggled" not in site.access_log(lines=1)
+    assert app.connections == 1
 
 
 def test_interim_answers_while_a_streamed_body_is_sent(pelayan, raw_backend):
