@@ -217,7 +217,7 @@ static struct upstream *implicit_new(struct conf_call *call, size_t index, struc
     if (result == SERVER_ADDED && map_put(&upstreams->by_name, upstream->name, upstream, NULL))
         return upstream;
     if (result == SERVER_INVALID)
-        conf_error(call, index, "invalid host in upstream \"%.*s\"", SLICE_ARG(text));
+        conf_error(call, index, "invalid host or port in upstream \"%.*s\"", SLICE_ARG(text));
     else
         conf_error(call, index, "out of memory");
     return NULL;

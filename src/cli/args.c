@@ -25,14 +25,21 @@ static bool fail(struct args *args, const char *format, const char *what)
     return false;
 }
 
-static bool check_signal(struct args *args)
+bool args_is_signal(const char *word)
 {
     static const char *const names[] = {"stop", "quit", "reopen", "reload"};
 
     for (size_t i = 0; i < COUNT(names); i++) {
-        if (strcmp(args->signal, names[i]) == 0)
+        if (strcmp(word, names[i]) == 0)
             return true;
     }
+    return false;
+}
+
+static bool check_signal(struct args *args)
+{
+    if (args_is_signal(args->signal))
+        return true;
     return fail(args, "invalid option: \"-s %.200s\"", args->signal);
 }
 

@@ -22,5 +22,8 @@ struct args {
     char error[256]; /* empty, or what is wrong */
 };
 
+/* True if -s takes this word. */
+bool args_is_signal(const char *word);
+
 /* False: see `error`. Strings point into argv. */
 bool args_parse(struct args *args, int argc, char *const *argv);

@@ -20,6 +20,10 @@ static int run_command(const struct run_options *options, int argc, char **argv)
             return command->run(options, argc, argv);
     }
     fprintf(stderr, "pelayan: invalid option: \"%s\"\n", argv[0]);
+    if (args_is_signal(argv[0]))
+        fprintf(stderr, "         did you mean \"pelayan -s %s\"?\n", argv[0]);
+    else
+        fprintf(stderr, "         pelayan -h shows what there is\n");
     return 1;
 }
 

@@ -50,8 +50,9 @@ static const char *find_conf(const struct args *args, const char *prefix)
     if (args->conf != NULL && args->prefix == NULL) {
         /* from here, where the user stands and the shell completes; else where nginx looks */
         const char *here = join(current_folder(), args->conf);
+        const char *inside = join(prefix, args->conf);
 
-        return exists(here) ? here : join(prefix, args->conf);
+        return exists(here) || !exists(inside) ? here : inside;
     }
     if (args->conf != NULL)
         return join(prefix, args->conf);
@@ -75,15 +76,20 @@ static const char *folder_of(const char *path)
                          : arena_copy(texts, slice_make(path, (size_t)(slash - path) + 1)).data;
 }
 
-/* An ordinary user cannot write to /run: their session's folder is theirs. */
-static const char *default_pid(const struct args *args, const char *prefix)
+/* An ordinary user cannot write to /run: their prefix, their session's folder and the
+ * file's own folder are theirs. */
+static const char *default_pid(const struct args *args, const char *prefix, const char *conf_prefix)
 {
     const char *session = getenv("XDG_RUNTIME_DIR");
 
     if (args->prefix != NULL && exists(join(prefix, "logs")))
         return join(prefix, "logs/pelayan.pid");
+    if (args->prefix != NULL && geteuid() != 0)
+        return join(prefix, "pelayan.pid");
     if (geteuid() != 0 && session != NULL && session[0] == '/')
         return join(with_slash(session), "pelayan.pid");
+    if (geteuid() != 0 && args->conf != NULL && access(conf_prefix, W_OK) == 0)
+        return join(conf_prefix, "pelayan.pid");
     return "/run/pelayan.pid";
 }
 
@@ -141,7 +147,6 @@ bool places_resolve(const struct args *args, char *const *argv, bool notice,
         .prefix = prefix,
         .conf_path = find_conf(args, prefix),
         .error_log_given = log != NULL,
-        .pid_path = default_pid(args, prefix),
         .directives = args->directives,
         .strict = args->strict,
         .quiet = args->quiet,
@@ -157,7 +162,9 @@ bool places_resolve(const struct args *args, char *const *argv, bool notice,
         return false;
     }
     options->conf_prefix = folder_of(options->conf_path);
+    if (options->conf_prefix != NULL)
+        options->pid_path = default_pid(args, prefix, options->conf_prefix);
     if (notice && options->conf_path == nginx_conf)
         fprintf(stderr, "pelayan: [notice] there is no %s: using %s\n", PELAYAN_CONF, nginx_conf);
-    return options->conf_prefix != NULL && options->program != NULL;
+    return options->pid_path != NULL && options->program != NULL;
 }

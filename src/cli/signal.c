@@ -81,6 +81,8 @@ static int by_signal(const char *pid_path, const char *command)
                     pid_path);
     } else {
         fprintf(stderr, "pelayan: [error] %s\n", diag.first == NULL ? "" : diag.first->message);
+        if (diag.first != NULL && diag.first->hint != NULL)
+            fprintf(stderr, "         %s\n", diag.first->hint);
     }
     diag_fini(&diag);
     return code;

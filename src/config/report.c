@@ -87,6 +87,10 @@ static void report_unknown(struct loader *loader, const struct scope *scope,
     const char *user = module == NULL ? NULL : known_idle(name, module);
     const char *nearest = NULL;
 
+    /* "proxy_cache off;": what is not here is off */
+    if (module != NULL && !node->is_block && node->word_count == 2 &&
+        slice_eq(node->words[1].text, slice_of("off")))
+        return;
     if (user != NULL)
         diag_add(
             loader->diag, DIAG_WARN, NULL,

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BIND_TRIES = 5, BIND_PAUSE_MS = 500, LOG_MODE = 0644 };
+enum { BIND_TRIES = 5, BIND_PAUSE_MS = 500, LOG_MODE = 0644, PORT_FREE_FOR_ALL = 1024 };
 
 /* The folder and its parents; only what is missing, and only the folder itself becomes the
  * worker's. */
@@ -96,9 +96,12 @@ static int open_log_or_default(const struct bundle *bundle, const char *path, st
 
     if (fd < 0)
         fd = open_instead(bundle, path);
-    if (fd < 0)
+    if (fd < 0) {
         diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, os_error,
                  strerror(os_error));
+        if (os_error == ENOENT)
+            diag_hint(diag, "the folder of this log does not exist: create it first");
+    }
     return fd;
 }
 
@@ -159,6 +162,25 @@ static void share_address(const struct bundle *bundle, size_t index)
         setsockopt(bundle->sockets[index]->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
 }
 
+/* About errno. The place is part of the sentence: the message outlives the manifest. */
+static void add_bind_error(const struct manifest_listener *listener, struct diag *diag)
+{
+    int os_error = errno;
+    unsigned port = address_port(&listener->options.address);
+
+    diag_add(diag, DIAG_ERROR, NULL, "bind() to %.*s failed (%d: %s) in %.*s:%u",
+             SLICE_ARG(listener->key), os_error, strerror(os_error), SLICE_ARG(listener->file),
+             listener->line);
+    if (os_error == EADDRINUSE && port != 0)
+        diag_hint(diag, "another program listens there; to see which: ss -ltnp 'sport = :%u'",
+                  port);
+    else if (os_error == EACCES && port != 0 && port < PORT_FREE_FOR_ALL)
+        diag_hint(diag, "ports below %d are root's: start as root, or listen on a higher one",
+                  PORT_FREE_FOR_ALL);
+    else if (os_error == EADDRNOTAVAIL)
+        diag_hint(diag, "no interface of this machine has that address");
+}
+
 static bool open_socket(struct bundle *bundle, size_t index, struct diag *diag)
 {
     const struct manifest_listener *listener = &bundle->manifest->listeners[index];
@@ -172,10 +194,7 @@ static bool open_socket(struct bundle *bundle, size_t index, struct diag *diag)
     }
     fd = listen_patiently(bundle, &listener->options);
     if (fd < 0) {
-        /* the place is part of the sentence: the message outlives the manifest */
-        diag_add(diag, DIAG_ERROR, NULL, "bind() to %.*s failed (%d: %s) in %.*s:%u",
-                 SLICE_ARG(listener->key), errno, strerror(errno), SLICE_ARG(listener->file),
-                 listener->line);
+        add_bind_error(listener, diag);
         return false;
     }
     bundle->sockets[index] = fd_table_adopt(table, listener->key, fd);

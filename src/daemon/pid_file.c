@@ -32,6 +32,7 @@ static bool write_number(const char *path, pid_t pid)
 bool pid_file_write(const char *path, pid_t pid, struct diag *diag)
 {
     char beside[PATH_MAX];
+    int os_error;
 
     if (snprintf(beside, sizeof beside, "%s.new", path) >= (int)sizeof beside) {
         diag_add(diag, DIAG_ERROR, NULL, "the path \"%s\" is too long", path);
@@ -39,7 +40,11 @@ bool pid_file_write(const char *path, pid_t pid, struct diag *diag)
     }
     if (write_number(beside, pid) && rename(beside, path) == 0)
         return true;
-    diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, errno, strerror(errno));
+    os_error = errno;
+    diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, os_error,
+             strerror(os_error));
+    if (os_error == EACCES)
+        diag_hint(diag, "write \"pid FILE;\" into the configuration, or start with -p FOLDER");
     unlink(beside);
     return false;
 }
@@ -75,8 +80,12 @@ bool pid_file_read(const char *path, pid_t *pid, struct diag *diag)
     ssize_t len;
 
     if (fd < 0) {
-        diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, errno,
-                 strerror(errno));
+        int os_error = errno;
+
+        diag_add(diag, DIAG_ERROR, NULL, "open() \"%s\" failed (%d: %s)", path, os_error,
+                 strerror(os_error));
+        if (os_error == ENOENT)
+            diag_hint(diag, "nothing runs with this -c and -p");
         return false;
     }
     len = read(fd, text, sizeof text);
