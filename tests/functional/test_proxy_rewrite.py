@@ -47,7 +47,7 @@ COOKIES = [
     (r"proxy_cookie_domain ~\.?internal\.(\w+)$ public.$1;", "a=b; Domain=x.internal.net",
      "a=b; Domain=public.net"),
     ("proxy_cookie_path /two/ /;", "a=b; Path=/two/x; Secure", "a=b; Path=/x; Secure"),
-    ("proxy_cookie_path ~*^/User/([^/]+) /u/$1;", "a=b; path=/user/joe", "a=b; Path=/u/joe"),
+    ("proxy_cookie_path ~*^/User/([^/]+) /u/$1;", "a=b; path=/user/joe", "a=b; path=/u/joe"),
     ("proxy_cookie_path /two/ /; proxy_cookie_path off;", "a=b; Path=/two/", None),
     ("proxy_cookie_flags a secure httponly samesite=strict;", "a=b; Path=/",
      "a=b; Path=/; Secure; HttpOnly; SameSite=Strict"),

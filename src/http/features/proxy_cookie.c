@@ -173,6 +173,7 @@ static bool rewrite_attribute(struct exchange *x, const struct proxy_rule *rules
                               struct cookie *cookie, struct slice name)
 {
     size_t at = rules == NULL ? 0 : find_attribute(cookie, name);
+    struct slice key;
     struct slice value;
     size_t offset;
     enum rewrite result;
@@ -182,13 +183,14 @@ static bool rewrite_attribute(struct exchange *x, const struct proxy_rule *rules
     offset = (size_t)(slice_find(cookie->parts[at], '=') + 1);
     if (offset == 0)
         return true;
+    key = slice_trim(slice_head(cookie->parts[at], offset - 1)); /* as it was spelt */
     value = slice_trim(slice_skip(cookie->parts[at], offset));
     if (rules->match != MATCH_PREFIX && value.len > 0 && value.data[0] == '.')
         value = slice_skip(value, 1);
     result = proxy_apply_rules(x, rules, 0, &value);
     if (result != REWRITE_DONE)
         return result == REWRITE_NONE;
-    cookie->parts[at] = arena_printf(x->subject.arena, "%.*s=%.*s", SLICE_ARG(name),
+    cookie->parts[at] = arena_printf(x->subject.arena, "%.*s=%.*s", SLICE_ARG(key),
                                      SLICE_ARG(value));
     cookie->changed = true;
     return cookie->parts[at].data != NULL;

@@ -19,7 +19,7 @@ static const struct {
     {"", NULL},
     {";", NULL},
     {"a=b; Path=/two/x", "a=b; Path=/x"},
-    {"a=b;path = /two/x;Secure", "a=b; Path=/x; Secure"},
+    {"a=b;path = /two/x;Secure", "a=b; path=/x; Secure"},
     {"a=b; Path=/one", NULL},
     {"a=b; Path", NULL},
     {"Path=/two/; Max-Age=5", NULL}, /* a cookie that is called so */
