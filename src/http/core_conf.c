@@ -2,6 +2,7 @@
  * time. */
 #include "http/core_conf.h"
 
+#include "balance/resolver.h"
 #include "base/arena.h"
 #include "base/diag.h"
 #include "config/loader.h"
@@ -120,6 +121,14 @@ static bool set_error_page(struct conf_call *call)
 }
 
 /* ---- others */
+
+static bool set_resolver(struct conf_call *call)
+{
+    struct core_conf *conf = call->conf;
+
+    conf->resolver = resolver_conf_parse(call);
+    return conf->resolver != NULL;
+}
 
 static bool set_aio(struct conf_call *call)
 {
@@ -260,8 +269,9 @@ static const struct directive directives[] = {
     {"keepalive_time", HSL, MSEC(T, keepalive_time), .def = "1h",
      .doc = "A connection older than this is closed after the next response."},
     {"keepalive_min_timeout", HSL, MSEC(T, keepalive_min_timeout), .def = "0",
-     .doc = "An idle connection is not closed earlier, not even at a graceful end or when there are "
-            "too many."},
+     .doc =
+         "An idle connection is not closed earlier, not even at a graceful end or when there are "
+         "too many."},
     {"keepalive_requests", HSL, INT(T, keepalive_requests), .def = "1000",
      .doc = "A connection is closed after so many requests."},
     {"keepalive_disable", HSL, BITS(T, keepalive_disable), .def = "msie6",
@@ -380,6 +390,11 @@ static const struct directive directives[] = {
      .doc = "Whether all access rules must agree, or any of them is enough."},
     {"internal", CTX_LOCATION, CUSTOM, .set = set_internal,
      .doc = "Only for requests made inside: error_page, try_files, rewrites, X-Accel-Redirect."},
+    {"resolver", HSL, CUSTOM, .args_min = 1, .args_max = 255, .set = set_resolver,
+     .doc =
+         "Name servers for names that are known only at run time, as in proxy_pass with variables, "
+         "and how long answers hold. Without it the system's are asked.",
+     .example = "resolver 127.0.0.1 [::1]:5353 valid=30s;"},
     {"resolver_timeout", HSL, MSEC(T, resolver_timeout), .def = "30s",
      .doc = "How long a name may take to be looked up."},
 };

@@ -69,7 +69,7 @@ struct core_conf {
     struct template *limit_rate_after;
     int satisfy;
     bool internal;
-    struct resolver_conf *resolver; /* NULL: the system's */
+    const struct resolver_conf *resolver; /* NULL: the system's */
     uint64_t resolver_timeout;
 };
 

@@ -146,3 +146,44 @@ def test_accepted_without_effect(pelayan, backend):
     )
     assert site.get("/").status == 200
     assert "warn" not in site.error_log()
+
+
+class NameServer:
+    """Answers every question for an A record with 127.0.0.1, over UDP."""
+
+    def __init__(self):
+        import socket
+        import threading
+
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.asked = []
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                data, sender = self.socket.recvfrom(512)
+            except OSError:
+                return
+            end = data.index(b"\0", 12) + 5
+            is_a = data[end - 3] == 1
+            self.asked.append(data[12:end])
+            head = data[:2] + b"\x81\x80" + data[4:6] + (b"\0\1" if is_a else b"\0\0") + b"\0" * 4
+            answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1" if is_a else b""
+            self.socket.sendto(head + data[12:end] + answer, sender)
+
+
+def test_resolver_is_asked(pelayan, backend):
+    """A name that only the given name server knows."""
+    names, app = NameServer(), backend()
+    site = pelayan.run(
+        http=f"""resolver 127.0.0.1:{names.port} valid=10s; resolver_timeout 2s;
+            server {{ location / {{ set $to only-there.test; proxy_pass http://$to:{app.port}; }} }}"""
+    )
+    for _ in range(3):
+        assert site.get("/").status == 200
+    assert app.requests[0].header("host") == f"only-there.test:{app.port}"
+    assert 1 <= len(names.asked) <= 4
+    names.socket.close()
