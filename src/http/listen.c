@@ -51,8 +51,8 @@ static bool resolve(struct conf_call *call, struct slice host, uint16_t port,
         conf_hint(call, "use an address of this machine, or only the port");
         return false;
     }
-    for (struct addrinfo *item = found;
-         item != NULL && target->count < LISTEN_ADDRESSES_MAX; item = item->ai_next) {
+    for (struct addrinfo *item = found; item != NULL && target->count < LISTEN_ADDRESSES_MAX;
+         item = item->ai_next) {
         struct address *address = &target->addresses[target->count++];
 
         memcpy(&address->any, item->ai_addr, item->ai_addrlen);

@@ -87,7 +87,7 @@ struct h1_stream {
 void h1_conn_close(struct h1_conn *conn, bool reset);
 void h1_conn_linger(struct h1_conn *conn);
 void h1_conn_finish(struct exchange *x); /* answered, nothing of its body is wanted: what next? */
-bool h1_conn_overdue(const struct h1_conn *conn); /* lingering_time has passed */
+bool h1_conn_overdue(const struct h1_conn *conn);                 /* lingering_time has passed */
 const struct core_conf *h1_conn_core(const struct h1_conn *conn); /* of the default server */
 const struct log *h1_conn_log(const struct h1_conn *conn);        /* the same */
 void h1_conn_next(struct h1_conn *conn); /* reads and answers requests until it has to wait */
@@ -101,7 +101,7 @@ void h1_on_body_deadline(struct h1_conn *conn);
 void h1_watch_body(struct exchange *x); /* client_body_timeout, while it is the client's turn */
 void h1_discard(struct exchange *x);    /* more of the rest; may free `x` */
 void h1_refuse(struct h1_conn *conn,
-               int status);               /* answers an unfinished request and closes afterwards */
+               int status); /* answers an unfinished request and closes afterwards */
 bool h1_body_ends(const struct exchange *x); /* what is left of it can be read and thrown away */
 void h1_drop_head(struct h1_conn *conn);     /* forgets a request whose head is not complete */
 /* Bytes into conn->in (made if needed). */

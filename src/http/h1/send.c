@@ -492,7 +492,7 @@ void h1_flush(struct exchange *x)
 
         if (!x->response.begun || (stream->head_bytes > 0 && frame(x)))
             sent = stream->wire == NULL || (conn->io.ready & IO_WRITE) != 0 ? drain_wire(x)
-                                                                           : SENT_BLOCKED;
+                                                                            : SENT_BLOCKED;
         after_sending(x, sent, x->response.bytes_sent != before);
         if (conn->epoch != epoch)
             return;
