@@ -31,14 +31,29 @@ struct config_files *config_files_from_disk(void)
     }
     map_init(&files->by_path, files->arena, false);
     map_init(&files->by_pattern, files->arena, false);
+    map_init(&files->by_secret, files->arena, false);
     files->last_glob = &files->first_glob;
+    files->last_secret = &files->first_secret;
     return files;
+}
+
+static void free_secrets(struct config_files *files)
+{
+    for (struct file_entry *file = files->first_secret; file != NULL; file = file->next) {
+        char *bytes = (char *)(uintptr_t)file->text.data;
+
+        if (!file->heap)
+            continue;
+        explicit_bzero(bytes, file->text.len);
+        free(bytes);
+    }
 }
 
 void config_files_free(struct config_files *files)
 {
     if (files == NULL)
         return;
+    free_secrets(files);
     for (size_t i = 0; i < files->file_count; i++) {
         if (files->files[i]->heap)
             free((void *)(uintptr_t)files->files[i]->text.data);
@@ -78,6 +93,23 @@ struct file_entry *files_put(struct config_files *files, struct slice path, stru
     if (!reserve_file(files) || !map_put(&files->by_path, name, file, NULL))
         return NULL;
     files->files[files->file_count++] = file;
+    return file;
+}
+
+struct file_entry *files_put_secret(struct config_files *files, struct slice path,
+                                    struct slice bytes)
+{
+    struct file_entry *file = arena_zalloc(files->arena, sizeof *file);
+    struct slice name = arena_copy(files->arena, path);
+
+    if (file == NULL || name.data == NULL)
+        return NULL;
+    *file = (struct file_entry){.path = name.data, .text = bytes};
+    if (!map_put(&files->by_secret, name, file, NULL))
+        return NULL;
+    *files->last_secret = file;
+    files->last_secret = &file->next;
+    files->secret_count++;
     return file;
 }
 
@@ -121,6 +153,7 @@ struct read_job {
     char *bytes; /* heap */
     size_t len;
     size_t capacity;
+    bool secret;
 };
 
 /* Room for one byte more at least. False: message given. */
@@ -185,7 +218,7 @@ static bool read_open_file(struct read_job *job, int fd)
     }
     if (!read_to_end(job, fd))
         return false;
-    if (memchr(job->bytes, '\0', job->len) != NULL) {
+    if (!job->secret && memchr(job->bytes, '\0', job->len) != NULL) {
         diag_add(job->diag, DIAG_ERROR, NULL, "\"%s\" has NUL bytes: it is not a text file",
                  job->path);
         return false;
@@ -204,7 +237,8 @@ static struct file_entry *read_from_disk(struct config_files *files, struct read
     }
     if (!read_open_file(job, fd))
         goto out;
-    file = files_put(files, slice_of(job->path), slice_make(job->bytes, job->len));
+    file = (job->secret ? files_put_secret : files_put)(files, slice_of(job->path),
+                                                        slice_make(job->bytes, job->len));
     if (file == NULL) {
         diag_add(job->diag, DIAG_ERROR, NULL, "no memory for \"%s\"", job->path);
         goto out;
@@ -233,6 +267,25 @@ bool config_files_read(struct config_files *files, const char *path, struct slic
     if (file == NULL)
         return false;
     *text = file->text;
+    return true;
+}
+
+bool config_files_secret(struct config_files *files, const char *path, struct slice *bytes,
+                         struct diag *diag)
+{
+    struct file_entry *file = map_get(&files->by_secret, slice_of(path));
+    struct read_job job = {.path = path, .diag = diag, .secret = true};
+
+    if (file == NULL && files->mapping != NULL) {
+        diag_add(diag, DIAG_ERROR, NULL, "\"%s\" could not be read when the configuration was",
+                 path);
+        return false;
+    }
+    if (file == NULL)
+        file = read_from_disk(files, &job);
+    if (file == NULL)
+        return false;
+    *bytes = file->text;
     return true;
 }
 

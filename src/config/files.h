@@ -28,6 +28,12 @@ void config_files_free(struct config_files *files);
 bool config_files_read(struct config_files *files, const char *path, struct slice *text,
                        struct diag *diag);
 
+/* The bytes of a key, a certificate or the like, which only who reads the disk may be able to open.
+ * Kept in the record for the process that replays it, but not listed as the configuration's text.
+ * Valid until config_files_free(). False: message in `diag`. */
+bool config_files_secret(struct config_files *files, const char *path, struct slice *bytes,
+                         struct diag *diag);
+
 /* Paths that match a glob, sorted by name (as glob(3) without GLOB_NOSORT); none is not an error.
  */
 bool config_files_glob(struct config_files *files, const char *pattern, const char *const **paths,

@@ -1,7 +1,7 @@
 /* The record of what was read, as a sealed memfd that another process replays.
  *
- *   "PLYNCONF" u32 version, u32 files, u32 globs
- *   files times: u32 path length, u64 text length, path, text
+ *   "PLYNCONF" u32 version, u32 files, u32 globs, u32 secrets
+ *   files times, then secrets times: u32 path length, u64 text length, path, text
  *   globs times: u32 pattern length, u32 paths, pattern, paths times: u32 length, path
  *
  * Numbers are in the machine's order: both ends are the same program on the same machine.
@@ -20,13 +20,14 @@
 #include <unistd.h>
 
 static const char MAGIC[8] = {'P', 'L', 'Y', 'N', 'C', 'O', 'N', 'F'};
-enum { VERSION = 1, SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+enum { VERSION = 2, SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
 struct head {
     char magic[8];
     uint32_t version;
     uint32_t file_count;
     uint32_t glob_count;
+    uint32_t secret_count;
 };
 
 static bool write_all(int fd, const void *bytes, size_t len)
@@ -79,13 +80,18 @@ static bool write_record(int fd, const struct config_files *files)
 {
     struct head head = {.version = VERSION,
                         .file_count = (uint32_t)files->file_count,
-                        .glob_count = (uint32_t)files->glob_count};
+                        .glob_count = (uint32_t)files->glob_count,
+                        .secret_count = (uint32_t)files->secret_count};
 
     memcpy(head.magic, MAGIC, sizeof MAGIC);
     if (!write_all(fd, &head, sizeof head))
         return false;
     for (size_t i = 0; i < files->file_count; i++) {
         if (!write_file(fd, files->files[i]))
+            return false;
+    }
+    for (const struct file_entry *file = files->first_secret; file != NULL; file = file->next) {
+        if (!write_file(fd, file))
             return false;
     }
     for (const struct glob_entry *entry = files->first_glob; entry != NULL; entry = entry->next) {
@@ -136,7 +142,7 @@ static bool take_name(struct slice *rest, uint32_t len, struct slice *name)
     return len > 0 && take(rest, len, name) && memchr(name->data, '\0', name->len) == NULL;
 }
 
-static bool replay_file(struct config_files *files, struct slice *rest)
+static bool replay_file(struct config_files *files, struct slice *rest, bool secret)
 {
     uint32_t path_len;
     uint64_t text_len;
@@ -145,7 +151,8 @@ static bool replay_file(struct config_files *files, struct slice *rest)
 
     return take_value(rest, &path_len, sizeof path_len) &&
            take_value(rest, &text_len, sizeof text_len) && take_name(rest, path_len, &path) &&
-           take(rest, text_len, &text) && files_put(files, path, text) != NULL;
+           take(rest, text_len, &text) &&
+           (secret ? files_put_secret : files_put)(files, path, text) != NULL;
 }
 
 static bool replay_glob(struct config_files *files, struct slice *rest)
@@ -180,7 +187,11 @@ static bool replay(struct config_files *files, struct slice rest)
         head.version != VERSION)
         return false;
     for (uint32_t i = 0; i < head.file_count; i++) {
-        if (!replay_file(files, &rest))
+        if (!replay_file(files, &rest, false))
+            return false;
+    }
+    for (uint32_t i = 0; i < head.secret_count; i++) {
+        if (!replay_file(files, &rest, true))
             return false;
     }
     for (uint32_t i = 0; i < head.glob_count; i++) {

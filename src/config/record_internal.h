@@ -8,9 +8,10 @@
 struct arena;
 
 struct file_entry {
-    const char *path;  /* arena */
-    struct slice text; /* heap, arena or the mapping */
-    bool heap;         /* `text` is freed with the files */
+    struct file_entry *next; /* of the secrets */
+    const char *path;        /* arena */
+    struct slice text;       /* heap, arena or the mapping */
+    bool heap;               /* `text` is freed with the files */
 };
 
 struct glob_entry {
@@ -24,7 +25,11 @@ struct config_files {
     struct arena *arena;       /* owned */
     struct map by_path;        /* path -> file_entry */
     struct map by_pattern;     /* pattern -> glob_entry */
+    struct map by_secret;      /* path -> file_entry */
     struct file_entry **files; /* arena: [file_count], in the order of first reading */
+    struct file_entry *first_secret;
+    struct file_entry **last_secret;
+    size_t secret_count;
     size_t file_capacity;
     struct glob_entry *first_glob;
     struct glob_entry **last_glob;
@@ -36,4 +41,6 @@ struct config_files {
 
 /* Both append an entry whose names are copies; NULL: no memory. The glob's paths are left NULL. */
 struct file_entry *files_put(struct config_files *files, struct slice path, struct slice text);
+struct file_entry *files_put_secret(struct config_files *files, struct slice path,
+                                    struct slice bytes);
 struct glob_entry *files_put_glob(struct config_files *files, struct slice pattern, size_t count);

@@ -6,7 +6,6 @@
 #include "event/loop.h"
 #include "event/socket.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,10 +29,6 @@ struct connection {
     struct control_server *server;
     struct io io;
     struct request *waiting; /* the request not answered yet, or NULL */
-    char *answer;            /* owned: what the socket did not take yet, or NULL */
-    size_t answer_len;
-    size_t answer_sent;
-    struct task go_on; /* to the next line, when a command that took a while has been answered */
     char line[LINE_BYTES_MAX];
     size_t len;
 };
@@ -66,67 +61,34 @@ int control_listen(const char *path)
     return fd;
 }
 
-/* A task that is still queued frees it: its place in the list of tasks must stay. */
 static void connection_free(struct connection *connection)
 {
     if (connection->waiting != NULL)
         connection->waiting->connection = NULL;
-    connection->waiting = NULL;
     if (connection->io.loop != NULL)
         loop_unwatch(&connection->io);
-    if (connection->io.fd >= 0)
-        close(connection->io.fd);
-    connection->io.fd = -1;
-    if (list_linked(&connection->link)) {
-        list_remove(&connection->link);
-        connection->server->connection_count--;
-    }
-    if (connection->go_on.queued)
-        return;
-    free(connection->answer);
+    close(connection->io.fd);
+    list_remove(&connection->link);
+    connection->server->connection_count--;
     free(connection);
 }
 
-/* Sends what the socket takes; the rest waits for it. False: the client has gone. */
-static bool send_answer(struct connection *connection)
-{
-    while (connection->answer != NULL) {
-        ssize_t sent = send(connection->io.fd, connection->answer + connection->answer_sent,
-                            connection->answer_len - connection->answer_sent,
-                            MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0)
-            return errno == EAGAIN;
-        connection->answer_sent += (size_t)sent;
-        if (connection->answer_sent < connection->answer_len)
-            continue;
-        free(connection->answer);
-        connection->answer = NULL;
-    }
-    return true;
-}
-
-static void write_answer(struct connection *connection, bool ok, struct slice text)
+/* Answers are short and the client waits for them: what does not fit into the socket's buffer is a
+ * client that does not read, and it loses the rest. */
+static void write_answer(int fd, bool ok, struct slice text)
 {
     char *line = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&line, &len);
 
-    assert(connection->answer == NULL);
-    if (out != NULL) {
-        fprintf(out, "{\"ok\":%s,\"message\":", ok ? "true" : "false");
-        json_write_text(out, text);
-        fputs("}\n", out);
-        if (fclose(out) != 0)
-            len = 0;
-    }
-    connection->answer = line;
-    connection->answer_len = len;
-    connection->answer_sent = 0;
-    if (len == 0 || !send_answer(connection))
-        shutdown(connection->io.fd, SHUT_RDWR); /* its end is heard of as an event */
+    if (out == NULL)
+        return;
+    fprintf(out, "{\"ok\":%s,\"message\":", ok ? "true" : "false");
+    json_write_text(out, text);
+    fputs("}\n", out);
+    if (fclose(out) == 0 && send(fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        shutdown(fd, SHUT_RDWR);
+    free(line);
 }
 
 static void request_free(struct request *request)
@@ -141,7 +103,7 @@ static void run_line(struct connection *connection, struct slice line);
 /* Runs complete lines until one has to wait for its answer. */
 static void run_lines(struct connection *connection)
 {
-    while (connection->waiting == NULL && connection->answer == NULL) {
+    while (connection->waiting == NULL) {
         char *end = memchr(connection->line, '\n', connection->len);
         size_t used = end == NULL ? 0 : (size_t)(end - connection->line) + 1;
         char line[LINE_BYTES_MAX];
@@ -155,28 +117,14 @@ static void run_lines(struct connection *connection)
     }
 }
 
-static void on_go_on(struct task *task)
-{
-    struct connection *connection = container_of(task, struct connection, go_on);
-
-    if (connection->io.fd < 0)
-        connection_free(connection); /* the client has left meanwhile */
-    else
-        run_lines(connection);
-}
-
 void control_answer(struct control_request *public, bool ok, struct slice text)
 {
     struct request *request = container_of(public, struct request, public);
     struct connection *connection = request->connection;
 
     if (connection != NULL)
-        write_answer(connection, ok, text);
+        write_answer(connection->io.fd, ok, text);
     request_free(request);
-    if (connection == NULL)
-        return;
-    connection->go_on.run = on_go_on;
-    loop_defer(connection->server->loop, &connection->go_on);
 }
 
 static void run_line(struct connection *connection, struct slice line)
@@ -196,40 +144,34 @@ static void run_line(struct connection *connection, struct slice line)
         server->commands[i].run(&request->public, server->context);
         return;
     }
-    write_answer(connection, false,
+    write_answer(connection->io.fd, false,
                  slice_of(body == NULL ? "not a JSON object in one line" : "unknown command"));
     arena_drop(arena);
 }
 
-/* False: the client has gone, or sends more than anybody means. */
-static bool receive(struct connection *connection)
+static void on_bytes(struct io *io, unsigned events)
 {
+    struct connection *connection = container_of(io, struct connection, io);
+
+    (void)events;
     for (;;) {
         size_t room = sizeof connection->line - connection->len;
         struct io_result got = {.kind = IO_END};
 
         if (room > 0)
-            got = socket_recv(connection->io.fd, connection->line + connection->len, room);
+            got = socket_recv(io->fd, connection->line + connection->len, room);
         if (got.kind == IO_AGAIN)
-            return true;
-        if (got.kind != IO_DONE)
-            return false;
+            break;
+        if (got.kind != IO_DONE) {
+            connection_free(connection);
+            return;
+        }
         connection->len += got.bytes;
         run_lines(connection);
     }
-}
-
-static void on_event(struct io *io, unsigned events)
-{
-    struct connection *connection = container_of(io, struct connection, io);
-
-    (void)events;
-    if (!send_answer(connection) || !receive(connection)) {
-        connection_free(connection);
-        return;
-    }
-    io->ready = 0;
-    run_lines(connection); /* those that came while an earlier one was waiting */
+    io->ready &= ~(unsigned)IO_READ;
+    /* lines that came while an earlier one was waiting */
+    run_lines(connection);
 }
 
 static bool peer_may(int fd)
@@ -252,7 +194,7 @@ static void accept_one(struct control_server *server, int fd)
         return;
     }
     connection->server = server;
-    connection->io = (struct io){.fd = fd, .on_ready = on_event};
+    connection->io = (struct io){.fd = fd, .on_ready = on_bytes};
     list_push_back(&server->connections, &connection->link);
     server->connection_count++;
     if (!loop_watch(server->loop, &connection->io))

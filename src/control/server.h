@@ -41,7 +41,7 @@ struct control_server *control_server_new(struct loop *loop, int fd,
 void control_server_free(struct control_server *server);
 
 /* Answers and frees `request`: nothing may follow. `text` may have several lines. */
-void control_answer(struct control_request *public, bool ok, struct slice text);
+void control_answer(struct control_request *request, bool ok, struct slice text);
 
 /* The listening descriptor, for handing it to the next program. */
 int control_server_fd(const struct control_server *server);

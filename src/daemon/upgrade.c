@@ -207,8 +207,6 @@ static bool take_worker(struct master *master, struct unpacker *unpacker)
         return true;
     keep_open(fd, false);
     master->worker = worker_adopt(master, pid, fd);
-    if (master->worker != NULL)
-        master->worker->sent = master->generation;
     return master->worker != NULL;
 }
 

@@ -120,7 +120,7 @@ void exchange_free_spares(struct http_loop *http)
 
 void exchange_start(struct exchange *x)
 {
-    http_count(&x->http->counters.requests, 1);
+    x->http->counters.requests++;
     x->step = STEP_SERVER;
     exchange_run(x);
 }

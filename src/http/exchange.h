@@ -35,6 +35,7 @@ struct http_loop;
 struct http_server;
 struct loop;
 struct snapshot_user;
+struct tls_conn;
 struct tunnel_end;
 
 enum step {
@@ -222,6 +223,7 @@ struct exchange {
     uint64_t connection_start_ms; /* monotonic: $connection_time */
     const struct proxy_protocol
         *proxy_protocol;      /* what a PROXY header said; NULL: there was none */
+    struct tls_conn *tls;     /* the client's; NULL: in the clear. Borrowed */
     int client_fd;            /* the client's socket, for TCP_INFO; -1: none. Borrowed */
     bool logged;              /* STEP_LOG has run */
     bool *freed_flag;         /* exchange_run()'s, to learn that a handler ended the exchange */
@@ -320,6 +322,12 @@ struct slice exchange_header(const struct exchange *x, enum header_id id);
 static inline struct exchange *exchange_of(struct subject *subject)
 {
     return (struct exchange *)subject;
+}
+
+/* Did the request come by TLS? */
+static inline bool exchange_is_secure(const struct exchange *x)
+{
+    return x->tls != NULL;
 }
 
 /* Settings of a feature in the block in force; by index so that it is one load. */

@@ -22,6 +22,7 @@
     R(split_clients)                                                                               \
     R(realip) /* first: who asks must be known before anything is asked about it */                \
     R(http_files)                                                                                  \
+    R(ssl) /* behind realip: a refusal is logged with the client's own address */                  \
     R(server_rewrite)                                                                              \
     R(limit_except) /* before rewrite: its block has none */                                       \
     R(rewrite)                                                                                     \

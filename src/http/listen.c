@@ -28,6 +28,8 @@ struct listen_words {
     bool is_default;
     bool bind;
     bool proxy_protocol;
+    bool ssl;
+    bool http2;
 };
 
 static bool no_memory(struct conf_call *call)
@@ -51,8 +53,8 @@ static bool resolve(struct conf_call *call, struct slice host, uint16_t port,
         conf_hint(call, "use an address of this machine, or only the port");
         return false;
     }
-    for (struct addrinfo *item = found; item != NULL && target->count < LISTEN_ADDRESSES_MAX;
-         item = item->ai_next) {
+    for (struct addrinfo *item = found;
+         item != NULL && target->count < LISTEN_ADDRESSES_MAX; item = item->ai_next) {
         struct address *address = &target->addresses[target->count++];
 
         memcpy(&address->any, item->ai_addr, item->ai_addrlen);
@@ -216,6 +218,8 @@ static enum word_result read_word(struct listen_words *words, struct slice word)
         {SLICE("deferred"), offsetof(struct listen_words, options.deferred), true},
         {SLICE("reuseport"), offsetof(struct listen_words, options.reuseport), true},
         {SLICE("proxy_protocol"), offsetof(struct listen_words, proxy_protocol), false},
+        {SLICE("ssl"), offsetof(struct listen_words, ssl), false},
+        {SLICE("http2"), offsetof(struct listen_words, http2), false},
     };
     ptrdiff_t equal = slice_find(word, '=');
 
@@ -239,8 +243,6 @@ static const char *why_not(struct slice word)
         const char *prefix;
         const char *why;
     } known[] = {
-        {"ssl", "TLS is not a part of this build"},
-        {"http2", "HTTP/2 is not a part of this build"},
         {"quic", "HTTP/3 is not a part of this build"},
         {"spdy", "SPDY is history"},
         {"setfib=", "only FreeBSD has it"},
@@ -271,6 +273,10 @@ static bool read_words(struct conf_call *call, struct listen_words *words)
             return conf_error(call, i, "invalid parameter \"%.*s\" of \"listen\"", SLICE_ARG(word));
     }
     words->options_given = words->options_given || words->bind;
+    if (words->http2)
+        conf_warn(call, 0,
+                  "HTTP/2 is not a part of this build: \"http2\" has no effect, clients are "
+                  "offered HTTP/1.1");
     return true;
 }
 
@@ -314,6 +320,7 @@ static bool take_options(struct conf_call *call, struct listen_entry *entry,
     struct address address = entry->listen.spec.options.address;
 
     entry->listen.proxy_protocol = entry->listen.proxy_protocol || words->proxy_protocol;
+    entry->listen.ssl = entry->listen.ssl || words->ssl;
     if (!words->options_given)
         return true;
     if (entry->options_given)

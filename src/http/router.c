@@ -125,8 +125,8 @@ const struct http_server *server_table_find(const struct http_listen *listen, st
         server = find_head(&table->heads, host);
     if (server == NULL)
         server = find_tail(&table->tails, host);
-    for (struct name_regex *row = table->regexes; server == NULL && host.len > 0 && row != NULL;
-         row = row->next)
+    for (struct name_regex *row = table->regexes;
+         server == NULL && host.len > 0 && row != NULL; row = row->next)
         if (regex_match(row->regex, host, subject) == REGEX_YES)
             server = row->server;
     return server != NULL ? server : listen->fallback;
@@ -134,12 +134,9 @@ const struct http_server *server_table_find(const struct http_listen *listen, st
 
 /* "*:80" also takes what was meant for "10.0.0.1:80" when only the wildcard has a socket: the
  * address connected to decides. */
-static const struct http_listen *listen_for(struct exchange *x, const struct http_listen *listen)
+const struct http_listen *listen_narrowed(const struct http_listen *listen,
+                                          const struct address *local)
 {
-    if (listen->narrower_count == 0)
-        return listen;
-    const struct address *local = exchange_local_address(x);
-
     for (size_t i = 0; local != NULL && i < listen->narrower_count; i++)
         if (address_equal(&listen->narrower[i]->spec.options.address, local))
             return listen->narrower[i];
@@ -148,7 +145,10 @@ static const struct http_listen *listen_for(struct exchange *x, const struct htt
 
 void router_choose_server(struct exchange *x)
 {
-    const struct http_listen *listen = listen_for(x, x->listen);
+    const struct http_listen *listen = x->listen;
+
+    if (listen->narrower_count > 0)
+        listen = listen_narrowed(listen, exchange_local_address(x));
 
     x->server = server_table_find(listen, x->request.host, &x->subject);
 }

@@ -5,6 +5,7 @@
 
 #include "http/conf.h"
 
+struct address;
 struct arena;
 struct diag;
 
@@ -16,6 +17,11 @@ enum route_result {
 
 /* By x->request.host among the servers of the address the client connected to; sets x->server. */
 void router_choose_server(struct exchange *x);
+
+/* The listen a connection to `local` belongs to, among `listen` and those that share its socket.
+ * `local` may be NULL. */
+const struct http_listen *listen_narrowed(const struct http_listen *listen,
+                                          const struct address *local);
 
 /* By x->request.uri in x->server. */
 enum route_result router_choose_location(struct exchange *x);

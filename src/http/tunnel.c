@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "event/socket.h"
 #include "http/exchange.h"
+#include "tls/transport.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -16,6 +17,8 @@ enum { ROUNDS_MAX = 32 }; /* reads of one side before others have their turn */
 struct flow {
     struct io *source;
     struct io *target;
+    struct tls_conn *source_tls; /* NULL: in the clear */
+    struct tls_conn *target_tls;
     struct buf *waiting;   /* owned: bytes in order, chained by `next` */
     struct deadline stuck; /* the target takes nothing */
     uint64_t stuck_ms;
@@ -91,19 +94,18 @@ static bool send_waiting(struct flow *flow)
     while (flow->waiting != NULL && (flow->target->ready & IO_WRITE) != 0) {
         struct buf *buf = flow->waiting;
         struct iovec part = {buf->data + buf->start, buf_used(buf)};
-        struct io_result result = socket_send(flow->target->fd, &part, 1, buf->next != NULL);
+        struct io_result result = transport_send(flow->target, flow->target_tls, &part, 1,
+                                                 buf->next != NULL);
 
         if (result.kind == IO_FAILED)
             return false;
-        if (result.kind == IO_AGAIN || result.bytes < part.iov_len)
-            flow->target->ready &= ~(unsigned)IO_WRITE;
         if (result.kind == IO_AGAIN)
             break;
         buf->start += (uint32_t)result.bytes;
         count(flow->sent, result.bytes);
         deadline_disarm(&flow->stuck);
         if (buf_used(buf) > 0)
-            break;
+            continue; /* a full socket, or a full record */
         flow->waiting = buf->next;
         buf_unref(buf);
     }
@@ -120,17 +122,14 @@ static bool receive(struct flow *flow)
 
     if (buf == NULL)
         return false;
-    result = socket_recv(flow->source->fd, buf->data, buf_room(buf));
+    result = transport_recv(flow->source, flow->source_tls, buf->data, buf_room(buf));
     if (result.kind == IO_DONE) {
         buf->end = (uint32_t)result.bytes;
         count(flow->received, result.bytes);
         flow->waiting = buf;
-        if (result.bytes < buf->capacity && (flow->source->ready & (IO_HANGUP | IO_ERROR)) == 0)
-            flow->source->ready &= ~(unsigned)IO_READ;
         return true;
     }
     buf_unref(buf);
-    flow->source->ready &= ~(unsigned)IO_READ;
     flow->ended = result.kind == IO_END;
     return result.kind != IO_FAILED;
 }
@@ -144,7 +143,7 @@ static enum flow_result pump(struct flow *flow)
             return FLOW_WAITS;
         if (flow->ended) {
             if (!flow->shut)
-                shutdown(flow->target->fd, SHUT_WR);
+                transport_shutdown(flow->target, flow->target_tls);
             flow->shut = true;
             return FLOW_WAITS;
         }
@@ -242,6 +241,8 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
     tunnel->x = x;
     set_flow(&tunnel->up, tunnel, setup->client->io, setup->peer);
     set_flow(&tunnel->down, tunnel, setup->peer, setup->client->io);
+    tunnel->up.source_tls = tunnel->down.target_tls = setup->client->tls;
+    tunnel->down.source_tls = tunnel->up.target_tls = setup->peer_tls;
     set_waiting(tunnel, setup);
     tunnel->up.sent = setup->peer_sent;
     tunnel->up.stuck_ms = setup->send_timeout_ms;

@@ -13,12 +13,14 @@
 
 struct buf;
 struct exchange;
+struct tls_conn;
 struct tunnel;
 
 /* One side. Who owns the descriptor calls on_ready for its events until the exchange ends. */
 struct tunnel_end {
-    int fd;        /* borrowed */
-    struct io *io; /* borrowed: for its `ready` bits */
+    int fd;               /* borrowed */
+    struct io *io;        /* borrowed: for its `ready` bits */
+    struct tls_conn *tls; /* borrowed: bytes go through tls/transport.h; NULL: in the clear */
     struct buf
         *early; /* bytes read before the tunnel began, or NULL; the tunnel takes the reference */
     struct buf *unsent; /* the rest of the head that must go out first, or NULL; the tunnel takes
@@ -30,7 +32,8 @@ struct tunnel_end {
 struct tunnel_setup {
     struct exchange *x; /* the tunnel lives in its arena and counts in its response */
     struct tunnel_end *client;
-    struct io *peer; /* borrowed */
+    struct io *peer;           /* borrowed */
+    struct tls_conn *peer_tls; /* borrowed; NULL: in the clear */
     struct buf
         *peer_early; /* bytes after the peer's head, or NULL; the tunnel takes the reference */
     uint64_t *peer_received; /* counted up */

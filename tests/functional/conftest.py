@@ -6,6 +6,7 @@ import os
 import pytest
 from harness import site as site_module
 from harness.backend import Backend, RawBackend
+from harness.certs import Authority
 from harness.site import ROOT, Place, Site
 
 
@@ -106,3 +107,15 @@ def servers(kind):
 
     yield start
     each(kind.finish, started)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate authority, see harness/certs.py. What it issued stays for the whole run."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def localhost(authority):
+    """(crt, key) for "localhost"; the key is for root's eyes only."""
+    return authority.issue("localhost")

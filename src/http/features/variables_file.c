@@ -77,22 +77,17 @@ static bool set_limit_rate(struct subject *subject, const struct variable *v, st
     return true;
 }
 
-static bool is_secure(const struct exchange *x)
-{
-    return x->listen != NULL && x->listen->ssl;
-}
-
 static bool get_https(struct subject *subject, const struct variable *v, struct slice *text)
 {
     (void)v;
-    *text = slice_of(is_secure(exchange_of(subject)) ? "on" : "");
+    *text = slice_of(exchange_is_secure(exchange_of(subject)) ? "on" : "");
     return true;
 }
 
 static bool get_scheme(struct subject *subject, const struct variable *v, struct slice *text)
 {
     (void)v;
-    *text = slice_of(is_secure(exchange_of(subject)) ? "https" : "http");
+    *text = slice_of(exchange_is_secure(exchange_of(subject)) ? "https" : "http");
     return true;
 }
 

@@ -21,11 +21,16 @@ static void on_ready(struct io *io, unsigned events);
 static void on_deadline(struct deadline *deadline);
 
 /* Listeners of a config that has gone keep the one that had them last. */
-static const struct http_server *fallback_of(const struct h1_conn *conn)
+const struct http_listen *h1_conn_listen(const struct h1_conn *conn)
 {
     const struct http_listener *listener = conn->listener;
 
-    return listener->user->conf->listens[listener->index].fallback;
+    return &listener->user->conf->listens[listener->index];
+}
+
+static const struct http_server *fallback_of(const struct h1_conn *conn)
+{
+    return h1_conn_listen(conn)->fallback;
 }
 
 const struct core_conf *h1_conn_core(const struct h1_conn *conn)
@@ -91,6 +96,10 @@ void h1_conn_close(struct h1_conn *conn, bool reset)
     assert(conn->stream == NULL);
     conn->state = H1_CLOSED;
     deadline_disarm(&conn->deadline);
+    if (conn->tls != NULL && !reset)
+        tls_close_notify(conn->tls);
+    tls_conn_free(conn->tls);
+    conn->tls = NULL;
     loop_unwatch(&conn->io);
     if (reset)
         socket_close_reset(conn->io.fd);
@@ -111,10 +120,12 @@ void h1_conn_close(struct h1_conn *conn, bool reset)
  * client might never see the answer: shut down our side, read what comes, then close. */
 void h1_conn_linger(struct h1_conn *conn)
 {
-    if (conn->linger_until_s == 0 || shutdown(conn->io.fd, SHUT_WR) != 0) {
+    if (conn->linger_until_s == 0 || !transport_shutdown(&conn->io, conn->tls)) {
         h1_conn_close(conn, false);
         return;
     }
+    tls_conn_free(conn->tls); /* what is thrown away need not be decrypted */
+    conn->tls = NULL;
     h1_drop_input(conn);
     conn->state = H1_LINGER;
     deadline_arm(conn->http->loop, &conn->deadline, conn->linger_ms);
@@ -185,6 +196,11 @@ static void on_proxy_header(struct h1_conn *conn)
     kept->tlvs = slice_make((char *)(kept + 1), tlvs.len);
     conn->proxy = kept;
     conn->in->start += (uint32_t)used;
+    if (h1_conn_listen(conn)->ssl) {
+        conn->state = H1_HELLO;
+        h1_on_hello(conn);
+        return;
+    }
     conn->state = H1_WAITING;
     h1_conn_next(conn);
 }
@@ -260,9 +276,17 @@ static void on_ready(struct io *io, unsigned events)
 {
     struct h1_conn *conn = container_of(io, struct h1_conn, io);
 
+    if (conn->tls != NULL)
+        events = tls_on_events(conn->tls, events);
     switch ((enum h1_state)conn->state) {
     case H1_PROXY_HEADER:
         on_proxy_header(conn);
+        break;
+    case H1_HELLO:
+        h1_on_hello(conn);
+        break;
+    case H1_HANDSHAKE:
+        h1_on_handshake(conn);
         break;
     case H1_WAITING:
     case H1_HEAD:
@@ -348,6 +372,8 @@ static void on_deadline(struct deadline *deadline)
         on_exchange_deadline(conn);
         break;
     case H1_PROXY_HEADER:
+    case H1_HELLO:
+    case H1_HANDSHAKE:
     case H1_WAITING:
         h1_conn_close(conn, reset && conn->requests == 0);
         break;
@@ -376,7 +402,8 @@ static void drain(struct client_conn *client)
     uint64_t now_ms = loop_now_ms(conn->http->loop);
     char byte;
 
-    if (conn->state != H1_WAITING || (conn->requests == 0 && conn->in != NULL) ||
+    if ((conn->state != H1_WAITING && conn->state != H1_HELLO) ||
+        (conn->requests == 0 && conn->in != NULL) ||
         socket_peek(conn->io.fd, &byte, 1).kind == IO_DONE)
         return;
     if (conn->requests == 0)
@@ -433,8 +460,10 @@ void h1_conn_accept(struct http_listener *listener, int fd, const struct address
     listener->connections++;
     conn->id = http->next_connection_id;
     http->next_connection_id += http->shared->loop_count;
-    if (listener->user->conf->listens[listener->index].proxy_protocol) {
-        conn->state = H1_PROXY_HEADER;
+    const struct http_listen *listen = h1_conn_listen(conn);
+
+    if (listen->proxy_protocol || listen->ssl) {
+        conn->state = listen->proxy_protocol ? H1_PROXY_HEADER : H1_HELLO;
         deadline_arm(http->loop, &conn->deadline, h1_conn_core(conn)->client_header_timeout);
         return;
     }
@@ -454,7 +483,7 @@ static struct h1_conn *detach(struct exchange *x)
     conn->stream = NULL;
     conn->epoch++;
     conn->requests++;
-    http_count(&conn->http->counters.writing, -1);
+    conn->http->counters.writing--;
     exchange_free(x);
     return conn;
 }

@@ -15,9 +15,12 @@
 #include "http/http_loop.h"
 #include "http/proxy_protocol.h"
 #include "http/tunnel.h"
+#include "tls/transport.h"
 
 enum h1_state {
     H1_PROXY_HEADER, /* the PROXY protocol comes first */
+    H1_HELLO,        /* TLS is expected and nothing has come yet */
+    H1_HANDSHAKE,    /* of TLS */
     H1_WAITING,      /* between two requests: no buffer, no exchange */
     H1_HEAD,         /* a request has begun to arrive */
     H1_EXCHANGE,     /* it is being answered */
@@ -40,6 +43,7 @@ struct h1_conn {
     struct buf *in;                 /* owned: bytes received and not used; NULL: none */
     struct h1_stream *stream;       /* arena of the exchange; NULL between requests */
     struct h1_conn *next_free;      /* pool, and the list of those closed in this turn */
+    struct tls_conn *tls;           /* owned; NULL: in the clear */
     struct proxy_protocol *proxy;   /* heap; NULL without a PROXY header */
     uint64_t id;
     uint64_t start_ms; /* monotonic */
@@ -87,11 +91,16 @@ struct h1_stream {
 void h1_conn_close(struct h1_conn *conn, bool reset);
 void h1_conn_linger(struct h1_conn *conn);
 void h1_conn_finish(struct exchange *x); /* answered, nothing of its body is wanted: what next? */
-bool h1_conn_overdue(const struct h1_conn *conn);                 /* lingering_time has passed */
-const struct core_conf *h1_conn_core(const struct h1_conn *conn); /* of the default server */
-const struct log *h1_conn_log(const struct h1_conn *conn);        /* the same */
+bool h1_conn_overdue(const struct h1_conn *conn); /* lingering_time has passed */
+const struct http_listen *h1_conn_listen(const struct h1_conn *conn); /* of the latest config */
+const struct core_conf *h1_conn_core(const struct h1_conn *conn);     /* of the default server */
+const struct log *h1_conn_log(const struct h1_conn *conn);            /* the same */
 void h1_conn_next(struct h1_conn *conn); /* reads and answers requests until it has to wait */
 extern const struct codec h1_codec;
+
+/* secure.c */
+void h1_on_hello(struct h1_conn *conn);
+void h1_on_handshake(struct h1_conn *conn);
 
 /* read.c */
 enum h1_read { H1_READ_STARTED, H1_READ_WAIT, H1_READ_CLOSED };

@@ -43,24 +43,14 @@ static bool ensure_room(struct h1_conn *conn, size_t capacity)
     return true;
 }
 
-/* Whether the kernel may have more: a short read has emptied it, unless the end of the stream is
- * still to be read. */
-static void note_read(struct io *io, struct io_result got, size_t asked)
-{
-    bool more = got.kind == IO_DONE && (got.bytes == asked || (io->ready & IO_HANGUP) != 0);
-
-    if (!more)
-        io->ready &= ~(unsigned)IO_READ;
-}
-
 struct io_result h1_fill(struct h1_conn *conn, size_t capacity)
 {
     if (!ensure_room(conn, capacity))
         return (struct io_result){.kind = IO_FAILED};
     size_t room = buf_room(conn->in);
-    struct io_result got = socket_recv(conn->io.fd, conn->in->data + conn->in->end, room);
+    struct io_result got = transport_recv(&conn->io, conn->tls, conn->in->data + conn->in->end,
+                                          room);
 
-    note_read(&conn->io, got, room);
     if (got.kind == IO_DONE)
         conn->in->end += (uint32_t)got.bytes;
     return got;
@@ -86,7 +76,8 @@ static bool begin_request(struct h1_conn *conn, bool pipelined)
     x->codec = &h1_codec;
     x->stream = stream;
     x->client_fd = conn->io.fd;
-    x->listen = &conn->listener->user->conf->listens[conn->listener->index];
+    x->listen = h1_conn_listen(conn);
+    x->tls = conn->tls;
     x->subject.client = &conn->peer;
     x->proxy_protocol = conn->proxy;
     x->connection_id = conn->id;
@@ -97,7 +88,7 @@ static bool begin_request(struct h1_conn *conn, bool pipelined)
     x->connection_start_ms = conn->start_ms;
     conn->stream = stream;
     conn->state = H1_HEAD;
-    http_count(&http->counters.reading, 1);
+    http->counters.reading++;
     http_loop_set_idle(http, &conn->client, false);
     return true;
 }
@@ -107,7 +98,7 @@ void h1_drop_head(struct h1_conn *conn)
     struct exchange *x = conn->stream->x;
 
     assert(conn->state == H1_HEAD);
-    http_count(&conn->http->counters.reading, -1);
+    conn->http->counters.reading--;
     conn->state = H1_WAITING;
     conn->stream = NULL;
     exchange_free(x);
@@ -119,8 +110,8 @@ static void enter_exchange(struct h1_conn *conn)
 {
     if (conn->state != H1_HEAD)
         return;
-    http_count(&conn->http->counters.reading, -1);
-    http_count(&conn->http->counters.writing, 1);
+    conn->http->counters.reading--;
+    conn->http->counters.writing++;
     conn->state = H1_EXCHANGE;
 }
 

@@ -108,7 +108,7 @@ static struct slice complete_location(struct exchange *x)
         return location;
     const struct address *local = exchange_local_address(x);
     uint16_t port = local == NULL ? 0 : address_port(local);
-    bool secure = x->listen->ssl;
+    bool secure = exchange_is_secure(x);
     bool with_port = core->port_in_redirect && port != 0 && port != (secure ? 443 : 80);
     struct slice host = core->server_name_in_redirect ? x->server->name : x->request.host;
     char text[ADDRESS_TEXT_BYTES];
@@ -315,7 +315,7 @@ static void consume(struct exchange *x, uint64_t bytes)
     stream->wire_last = &stream->wire;
 }
 
-static struct io_result send_memory(struct h1_stream *stream, size_t bytes_max, size_t *asked)
+static struct io_result send_memory(struct h1_stream *stream, size_t bytes_max)
 {
     struct iovec parts[IOV_PARTS_MAX];
     int count = 0;
@@ -328,9 +328,9 @@ static struct io_result send_memory(struct h1_stream *stream, size_t bytes_max, 
         parts[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)chunk->bytes.data,
                                         .iov_len = n};
         bytes_max -= n;
-        *asked += n;
     }
-    return socket_send(stream->conn->io.fd, parts, count, chunk != NULL && bytes_max > 0);
+    return transport_send(&stream->conn->io, stream->conn->tls, parts, count,
+                          chunk != NULL && bytes_max > 0);
 }
 
 /* Fewer bytes than asked for say nothing about the socket here: the file may have ended. */
@@ -343,7 +343,8 @@ static struct io_result send_file(struct exchange *x, size_t bytes_max)
 
     if (once != 0 && n > once)
         n = once;
-    struct io_result sent = socket_sendfile(stream->conn->io.fd, chunk->fd, &chunk->offset, n);
+    struct io_result sent = transport_sendfile(&stream->conn->io, stream->conn->tls, chunk->fd,
+                                               &chunk->offset, n);
 
     if (sent.kind == IO_END) { /* the file became shorter than what the head promised */
         log_about(&x->log, LOG_LEVEL_ALERT, 0, "a file became shorter while it was being sent");
@@ -404,9 +405,8 @@ static enum sent drain_wire(struct exchange *x)
             return send_later(x, RATE_SLICE_MS);
         if (turn_max != 0 && x->response.bytes_sent - sent_before > turn_max)
             return send_later(x, 1);
-        size_t asked = 0;
         struct io_result sent = stream->wire->fd >= 0 ? send_file(x, allowed)
-                                                      : send_memory(stream, allowed, &asked);
+                                                      : send_memory(stream, allowed);
 
         if (sent.kind != IO_DONE && sent.kind != IO_AGAIN) {
             log_about(&x->log, LOG_LEVEL_INFO, sent.error, "cannot send the response");
@@ -414,10 +414,8 @@ static enum sent drain_wire(struct exchange *x)
         }
         if (sent.kind == IO_DONE)
             consume(x, sent.bytes);
-        if (sent.kind == IO_AGAIN || sent.bytes < asked) { /* the socket is full */
-            conn->io.ready &= ~(unsigned)IO_WRITE;
+        if ((conn->io.ready & IO_WRITE) == 0) /* the socket is full */
             return SENT_BLOCKED;
-        }
     }
     return SENT_ALL;
 }
@@ -518,7 +516,8 @@ bool h1_send_interim(struct exchange *x, int status, const struct header_list *h
     struct iovec part = {.iov_base = w.data, .iov_len = w.len};
     struct io_result sent = stream->wire != NULL
                                 ? (struct io_result){.kind = IO_AGAIN}
-                                : socket_send(stream->conn->io.fd, &part, 1, false);
+                                : transport_send(&stream->conn->io, stream->conn->tls, &part, 1,
+                                                 false);
     size_t done = sent.kind == IO_DONE ? sent.bytes : 0;
 
     if (done < w.len) /* the rest goes out in front of the answer */
@@ -563,6 +562,7 @@ struct tunnel_end *h1_upgrade(struct exchange *x)
     conn->in = NULL;
     stream->tunnel.fd = conn->io.fd;
     stream->tunnel.io = &conn->io;
+    stream->tunnel.tls = conn->tls;
     conn->state = H1_TUNNEL;
     return &stream->tunnel;
 }

@@ -176,6 +176,36 @@ TEST(an_unsealed_record_is_refused)
     diag_fini(&diag);
 }
 
+/* Goal: keys reach the process that replays the record, NUL bytes too, and no list of the
+ * configuration's texts shows them. */
+TEST(secrets_are_replayed_and_not_listed)
+{
+    struct config_files *files = config_files_from_disk();
+    struct config_files *replayed;
+    struct slice bytes;
+    struct diag diag;
+    int fd;
+
+    make_folder();
+    diag_init(&diag);
+    CHECK(config_files_secret(files, in_folder("nul"), &bytes, &diag));
+    CHECK_EQ(config_files_count(files), 0);
+    CHECK(!config_files_secret(files, in_folder("none"), &bytes, &diag));
+    fd = config_files_record(files);
+    replayed = config_files_from_record(fd, &diag);
+    drop_folder();
+    CHECK(replayed != NULL);
+    CHECK_EQ(config_files_count(replayed), 0);
+    CHECK(config_files_secret(replayed, in_folder("nul"), &bytes, &diag));
+    CHECK(memchr(bytes.data, '\0', bytes.len) != NULL);
+    CHECK(!config_files_secret(replayed, in_folder("none"), &bytes, &diag));
+    CHECK(!config_files_read(replayed, in_folder("nul"), &bytes, &diag));
+    close(fd);
+    config_files_free(files);
+    config_files_free(replayed);
+    diag_fini(&diag);
+}
+
 TEST(what_is_no_text_is_refused)
 {
     struct config_files *files = config_files_from_disk();

@@ -1,0 +1,161 @@
+/* TLS on an HTTP/1 connection: what comes before its first request.
+ * Runs in: worker, loop thread. */
+#include "base/arena.h"
+#include "event/socket.h"
+#include "http/conf.h"
+#include "http/features/ssl.h"
+#include "http/h1/conn_internal.h"
+#include "http/router.h"
+#include "http/steps.h"
+#include "tls/server.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+/* The listen whose names count: another one may share the socket of this one's wildcard. */
+static const struct http_listen *named_listen(const struct h1_conn *conn)
+{
+    const struct http_listen *listen = h1_conn_listen(conn);
+    struct address local = {.len = sizeof local - offsetof(struct address, any)};
+
+    if (listen->narrower_count == 0 || getsockname(conn->io.fd, &local.any, &local.len) != 0)
+        return listen;
+    return listen_narrowed(listen, &local);
+}
+
+static const struct tls_server *choose_server(void *owner, struct slice name)
+{
+    const struct http_listen *listen = named_listen(owner);
+    const struct http_server *server = name.len == 0 ? listen->fallback
+                                                     : server_table_find(listen, name, NULL);
+
+    return ssl_server_of(server, listen->fallback);
+}
+
+/* Variables speak about exchanges: this one is never run. */
+static struct exchange *borrow_exchange(struct h1_conn *conn)
+{
+    struct exchange *x = exchange_new(conn->http, conn->listener->user);
+    struct h1_stream *stream = x == NULL ? NULL : arena_zalloc(x->subject.arena, sizeof *stream);
+
+    if (stream == NULL) {
+        if (x != NULL)
+            exchange_free(x);
+        return NULL;
+    }
+    h1_request_init(&stream->request, x->subject.arena);
+    stream->conn = conn;
+    stream->x = x;
+    x->codec = &h1_codec;
+    x->stream = stream;
+    x->request.headers = &stream->request.headers;
+    x->listen = h1_conn_listen(conn);
+    x->server = x->listen->fallback;
+    x->settings = x->server->settings;
+    x->tls = conn->tls;
+    x->client_fd = conn->io.fd;
+    x->subject.client = &conn->peer;
+    x->proxy_protocol = conn->proxy;
+    x->log.log = h1_conn_log(conn);
+    x->connection_id = conn->id;
+    x->connection_start_ms = conn->start_ms;
+    return x;
+}
+
+static bool fill_template(void *owner, const struct template *template, char *out, size_t out_bytes)
+{
+    struct exchange *x = borrow_exchange(owner);
+    struct slice text = {0};
+
+    if (x == NULL)
+        return false;
+    bool ok = template_eval(template, &x->subject, &text) && text.len < out_bytes &&
+              memchr(text.data == NULL ? "" : text.data, '\0', text.len) == NULL;
+
+    if (ok && text.len > 0)
+        memcpy(out, text.data, text.len);
+    if (ok)
+        out[text.len] = '\0';
+    exchange_free(x);
+    return ok;
+}
+
+static const struct tls_choice choice = {
+    .server = choose_server,
+    .text = fill_template,
+    .alpn = SLICE("\x08http/1.1\x08http/1.0\x08http/0.9"),
+};
+
+static void log_failure(struct h1_conn *conn)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    size_t len = address_host_text(&conn->peer, text);
+
+    log_write(h1_conn_log(conn), tls_failed_here(conn->tls) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, 0,
+              "%s while SSL handshaking, client: %.*s, server: %.*s", tls_why(conn->tls), (int)len,
+              text, SLICE_ARG(h1_conn_listen(conn)->spec.text));
+}
+
+void h1_on_handshake(struct h1_conn *conn)
+{
+    assert(conn->state == H1_HANDSHAKE);
+    switch (tls_handshake(conn->tls)) {
+    case TLS_MORE:
+        return;
+    case TLS_DONE:
+        conn->state = H1_WAITING;
+        h1_conn_next(conn);
+        return;
+    case TLS_FAILED:
+        log_failure(conn);
+        h1_conn_close(conn, false);
+        return;
+    }
+}
+
+static void begin_handshake(struct h1_conn *conn)
+{
+    const struct http_server *fallback = named_listen(conn)->fallback;
+    struct tls_accept accept = {
+        .loop = conn->http->loop,
+        .io = &conn->io,
+        .fallback = ssl_server_of(fallback, fallback),
+        .choice = &choice,
+        .owner = conn,
+        .early = conn->in,
+    };
+
+    conn->tls = accept.fallback == NULL ? NULL : tls_accept(&accept);
+    if (conn->tls == NULL) {
+        log_write(h1_conn_log(conn), LOG_LEVEL_CRIT, 0, "no memory for a TLS connection");
+        h1_conn_close(conn, false);
+        return;
+    }
+    conn->in = NULL;
+    conn->state = H1_HANDSHAKE;
+    h1_on_handshake(conn);
+}
+
+/* The first byte tells TLS from a plain request, which is read to be told so (497). */
+void h1_on_hello(struct h1_conn *conn)
+{
+    if (conn->in == NULL || buf_used(conn->in) == 0) {
+        struct io_result got = h1_fill(conn, BUF_BYTES);
+
+        if (got.kind == IO_AGAIN) {
+            h1_drop_input(conn);
+            return;
+        }
+        if (got.kind != IO_DONE) {
+            h1_conn_close(conn, false);
+            return;
+        }
+    }
+    if (tls_is_hello((unsigned char)conn->in->data[conn->in->start])) {
+        begin_handshake(conn);
+        return;
+    }
+    conn->state = H1_WAITING;
+    h1_conn_next(conn);
+}
