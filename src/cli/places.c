@@ -122,10 +122,29 @@ static const char *find_program(const char *name)
     return len < 0 ? NULL : arena_copy(texts, slice_make(self, (size_t)len)).data;
 }
 
+/* The folder of the file, for ordinary users who were not given a place where temporary files may
+ * be: theirs, as a rule. NULL: not so. */
+static const char *own_folder(const struct args *args)
+{
+    const char *path;
+    const char *folder;
+
+    if (geteuid() == 0 || args->conf == NULL || access(own_prefix, W_OK) == 0)
+        return NULL;
+    path = join(current_folder(), args->conf);
+    folder = path == NULL ? NULL : folder_of(path);
+    return folder != NULL && access(folder, W_OK) == 0 ? folder : NULL;
+}
+
 static const char *resolve_prefix(const struct args *args)
 {
+    const char *own;
+
     if (args->prefix != NULL)
         return join(current_folder(), with_slash(args->prefix));
+    own = own_folder(args);
+    if (own != NULL)
+        return own;
     if (args->conf == NULL && !exists(PELAYAN_CONF) && exists(nginx_conf))
         return exists(nginx_prefix) ? nginx_prefix : own_prefix;
     return own_prefix;

@@ -17,6 +17,9 @@ void usage_print(FILE *out)
           "  -s signal     : to the running master: stop, quit, reopen, reload;\n"
           "                  waits for the result, except of quit\n"
           "  -p prefix     : the folder that relative paths start from\n"
+          "                  (default: " PELAYAN_PREFIX
+          "/share/pelayan/; where an ordinary user may\n"
+          "                  not write there, the folder of the -c file)\n"
           "  -e filename   : the error log, also stderr\n"
           "  -c filename   : the configuration file (default: " PELAYAN_CONF ")\n"
           "  -g directives : main-level directives, set before the file's\n"
