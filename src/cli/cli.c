@@ -15,8 +15,10 @@
 
 static int run_command(const struct run_options *options, int argc, char **argv)
 {
+    const char *name = cli_other_name(argv[0]);
+
     for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
-        if (strcmp(command->name, argv[0]) == 0)
+        if (strcmp(command->name, name) == 0)
             return command->run(options, argc, argv);
     }
     fprintf(stderr, "pelayan: invalid option: \"%s\"\n", argv[0]);

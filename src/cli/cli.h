@@ -17,3 +17,6 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_commands[]; /* ends with a row without a name: commands.c */
+
+/* The name of the row that another word for a command means, or the word itself. */
+const char *cli_other_name(const char *name);

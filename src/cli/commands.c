@@ -1,4 +1,6 @@
 /* Subcommands: one row each. Runs in: the process the user started. */
+#include "base/list.h"
+#include "cli/app_commands.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
 #include "cli/usage.h"
@@ -39,5 +41,58 @@ const struct cli_command cli_commands[] = {
     {"version", run_version, "", "The versions, and what this program was built with."},
     {"explain", explain_command, "[METHOD] URL [-H 'Name: value']",
      "How the configuration would treat a request, with file and line of every step."},
+    {"start", app_start, "FILE|SCRIPT|COMMAND|NAME [--name x -i n ...] [-- ARGS]",
+     "Runs apps: a script, a program, \"npm start\", an ecosystem file, or one that was stopped."},
+    {"stop", app_change, "NAME|ID|NAMESPACE|/REGEX/|all", "Stops apps and keeps them in the list."},
+    {"restart", app_change, "NAME|ID|...|FILE", "Stops and starts; several instances one by one."},
+    {"reload", app_change, "NAME|ID|...|FILE",
+     "Replaces instances one by one: the new one must be ready before the old one leaves."},
+    {"delete", app_change, "NAME|ID|...", "Stops apps and forgets them."},
+    {"scale", app_scale, "NAME N|+N|-N", "Changes the number of instances."},
+    {"ls", app_list, "[--json]", "The apps and their state."},
+    {"describe", app_describe, "NAME|ID [--json]", "All about an app, and why it ended."},
+    {"env", app_env, "ID", "The environment of a running instance."},
+    {"logs", app_logs, "[NAME|ID] [--lines n --err --out --raw --json --timestamp --nostream]",
+     "The last lines of the logs, and what comes."},
+    {"flush", app_flush, "[NAME|ID]", "Empties the logs."},
+    {"jlist", app_jlist, "", "The list as JSON, in pm2's shape."},
+    {"prettylist", app_jlist, "", "The same for people."},
+    {"pid", app_pid, "[NAME]", "Process ids."},
+    {"id", app_pid, "NAME", "The ids of an app's instances."},
+    {"sendSignal", app_signal, "SIGNAL NAME|ID", "Sends a signal."},
+    {"send", app_send, "NAME|ID TEXT", "Sends a message to a node app."},
+    {"reset", app_flush, "NAME|ID|all", "Sets the counters of restarts to zero."},
+    {"reloadLogs", app_simple, "", "Opens the logs anew."},
+    {"save", app_simple, "[--force]", "Writes the list down for resurrect."},
+    {"resurrect", app_simple, "", "Starts what was saved."},
+    {"ping", app_simple, "", "Starts the runner if it is not there."},
+    {"kill", app_kill, "", "Stops all apps and the runner."},
     {NULL, NULL, NULL, NULL},
 };
+
+/* pm2's other words for the same. */
+const char *cli_other_name(const char *name)
+{
+    static const struct {
+        const char *name, *other;
+    } names[] = {{"list", "ls"},
+                 {"l", "ls"},
+                 {"ps", "ls"},
+                 {"status", "ls"},
+                 {"desc", "describe"},
+                 {"info", "describe"},
+                 {"show", "describe"},
+                 {"del", "delete"},
+                 {"log", "logs"},
+                 {"dump", "save"},
+                 {"startOrRestart", "restart"},
+                 {"startOrReload", "reload"},
+                 {"startOrGracefulReload", "reload"},
+                 {"gracefulReload", "reload"}};
+
+    for (size_t i = 0; i < COUNT(names); i++) {
+        if (strcmp(names[i].name, name) == 0)
+            return names[i].other;
+    }
+    return name;
+}

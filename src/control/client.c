@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES_MAX = 4 << 20 };
+enum { ANSWER_BYTES_MAX = 64 << 20 };
 
 static int connect_to(const char *path)
 {
@@ -108,6 +108,45 @@ enum client_result client_ask(const char *socket_path, const char *command, stru
         return CLIENT_NOBODY;
     if (send_command(fd, command))
         result = receive_answer(fd, arena, answer);
+    close(fd);
+    return result;
+}
+
+static bool send_all(int fd, struct slice text)
+{
+    while (text.len > 0) {
+        ssize_t sent = send(fd, text.data, text.len, MSG_NOSIGNAL);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return false;
+        text = slice_skip(text, (size_t)sent);
+    }
+    return true;
+}
+
+enum client_result client_exchange(const char *socket_path, struct slice request,
+                                   struct arena *arena, struct slice *answer)
+{
+    int fd = connect_to(socket_path);
+    enum client_result result = CLIENT_LOST;
+    char *line = NULL;
+    size_t len = 0;
+    FILE *out;
+
+    *answer = slice_make("", 0);
+    if (fd < 0)
+        return CLIENT_NOBODY;
+    out = open_memstream(&line, &len);
+    if (out != NULL) {
+        bool complete = send_all(fd, request) && receive_line(fd, out);
+
+        fclose(out);
+        *answer = arena_copy(arena, slice_make(line, len));
+        result = complete && answer->data != NULL ? CLIENT_OK : CLIENT_LOST;
+        free(line);
+    }
     close(fd);
     return result;
 }

@@ -17,3 +17,8 @@ enum client_result {
 /* Sends {"command":"..."} and waits for the answer as long as it takes. `answer`: in `arena`. */
 enum client_result client_ask(const char *socket_path, const char *command, struct arena *arena,
                               struct slice *answer);
+
+/* Sends `request`, one JSON line with its end, and waits for the answering line, which is in
+ * `arena`, without its end. */
+enum client_result client_exchange(const char *socket_path, struct slice request,
+                                   struct arena *arena, struct slice *answer);

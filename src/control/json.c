@@ -119,11 +119,20 @@ static size_t parse_escape(struct parser *parser, char *out)
     return 1;
 }
 
+/* How far it is to the closing quote: what the text needs at most. */
+static size_t text_bound(struct slice rest)
+{
+    size_t bound = 0;
+
+    while (bound < rest.len && rest.data[bound] != '"')
+        bound += rest.data[bound] == '\\' ? 2 : 1;
+    return bound < rest.len ? bound : rest.len;
+}
+
 /* Behind the opening quote. What comes out is never longer than what stands there. */
 static bool parse_text(struct parser *parser, struct slice *text)
 {
-    ptrdiff_t bound = (ptrdiff_t)parser->rest.len;
-    char *out = arena_bytes(parser->arena, (size_t)bound + 4);
+    char *out = arena_bytes(parser->arena, text_bound(parser->rest) + 4);
     size_t len = 0;
 
     while (out != NULL && parser->rest.len > 0) {

@@ -6,13 +6,19 @@
 #include "event/loop.h"
 #include "event/socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_BYTES_MAX = 16384, CONNECTIONS_MAX = 64, BACKLOG = 16 };
+enum {
+    LINE_BYTES = 4096,         /* grows up to */
+    LINE_BYTES_MAX = 16 << 20, /* specs of many apps with their environments */
+    CONNECTIONS_MAX = 64,
+    BACKLOG = 64,
+};
 
 struct control_server {
     struct loop *loop;
@@ -29,8 +35,10 @@ struct connection {
     struct control_server *server;
     struct io io;
     struct request *waiting; /* the request not answered yet, or NULL */
-    char line[LINE_BYTES_MAX];
-    size_t len;
+    char *line;              /* owned */
+    size_t len, capacity;
+    char *unsent; /* owned: the end of an answer the client has not taken yet, or NULL */
+    size_t unsent_len, sent;
 };
 
 struct request {
@@ -70,25 +78,54 @@ static void connection_free(struct connection *connection)
     close(connection->io.fd);
     list_remove(&connection->link);
     connection->server->connection_count--;
+    free(connection->line);
+    free(connection->unsent);
     free(connection);
 }
 
-/* Answers are short and the client waits for them: what does not fit into the socket's buffer is a
- * client that does not read, and it loses the rest. */
-static void write_answer(int fd, bool ok, struct slice text)
+/* True: all of it is on its way, or the client is gone. */
+static bool send_rest(struct connection *connection)
 {
-    char *line = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&line, &len);
+    while (connection->sent < connection->unsent_len) {
+        ssize_t sent = send(connection->io.fd, connection->unsent + connection->sent,
+                            connection->unsent_len - connection->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno == EAGAIN) {
+            connection->io.ready &= ~(unsigned)IO_WRITE;
+            return false;
+        }
+        if (sent < 0) {
+            shutdown(connection->io.fd, SHUT_RDWR); /* its end is announced */
+            break;
+        }
+        connection->sent += (size_t)sent;
+    }
+    free(connection->unsent);
+    connection->unsent = NULL;
+    connection->unsent_len = connection->sent = 0;
+    return true;
+}
+
+/* What the socket does not take at once goes when it does; only one answer is under way at a time,
+ * for the next line is not looked at before. */
+static void write_answer(struct connection *connection, bool ok, struct slice text, bool is_json)
+{
+    FILE *out;
+
+    assert(connection->unsent == NULL);
+    out = open_memstream(&connection->unsent, &connection->unsent_len);
     if (out == NULL)
         return;
-    fprintf(out, "{\"ok\":%s,\"message\":", ok ? "true" : "false");
-    json_write_text(out, text);
+    fprintf(out, "{\"ok\":%s,\"%s\":", ok ? "true" : "false", is_json ? "result" : "message");
+    if (is_json)
+        fwrite(text.data, 1, text.len, out);
+    else
+        json_write_text(out, text);
     fputs("}\n", out);
-    if (fclose(out) == 0 && send(fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        shutdown(fd, SHUT_RDWR);
-    free(line);
+    if (fclose(out) == 0)
+        send_rest(connection);
 }
 
 static void request_free(struct request *request)
@@ -100,53 +137,101 @@ static void request_free(struct request *request)
 
 static void run_line(struct connection *connection, struct slice line);
 
-/* Runs complete lines until one has to wait for its answer. */
+/* Runs complete lines until one has to wait for its answer, or the answer for the client. */
 static void run_lines(struct connection *connection)
 {
-    while (connection->waiting == NULL) {
+    while (connection->waiting == NULL && connection->unsent == NULL && connection->len > 0) {
         char *end = memchr(connection->line, '\n', connection->len);
         size_t used = end == NULL ? 0 : (size_t)(end - connection->line) + 1;
-        char line[LINE_BYTES_MAX];
 
         if (end == NULL)
             return;
-        memcpy(line, connection->line, used);
+        run_line(connection, slice_make(connection->line, used - 1));
         connection->len -= used;
         memmove(connection->line, connection->line + used, connection->len);
-        run_line(connection, slice_make(line, used - 1));
     }
 }
 
-void control_answer(struct control_request *public, bool ok, struct slice text)
+static void answer(struct control_request *public, bool ok, struct slice text, bool is_json)
 {
     struct request *request = container_of(public, struct request, public);
-    struct connection *connection = request->connection;
 
-    if (connection != NULL)
-        write_answer(connection->io.fd, ok, text);
+    if (request->connection != NULL)
+        write_answer(request->connection, ok, text, is_json);
     request_free(request);
 }
 
+void control_answer(struct control_request *request, bool ok, struct slice text)
+{
+    answer(request, ok, text, false);
+}
+
+void control_answer_json(struct control_request *request, bool ok, struct slice value)
+{
+    answer(request, ok, value, true);
+}
+
+/* The request is a copy: it may outlive the connection. */
 static void run_line(struct connection *connection, struct slice line)
 {
     struct control_server *server = connection->server;
     struct arena *arena = arena_new(1024);
     struct request *request = arena == NULL ? NULL : arena_zalloc(arena, sizeof *request);
-    const struct json *body = request == NULL ? NULL : json_parse(arena, line);
+    struct slice copy = request == NULL ? slice_make(NULL, 0) : arena_copy(arena, line);
+    const struct json *body = copy.data == NULL ? NULL : json_parse(arena, copy);
     struct slice name = json_member_text(body, "command");
 
     for (size_t i = 0; body != NULL && i < server->command_count; i++) {
         if (!slice_eq(name, slice_of(server->commands[i].name)))
             continue;
         *request = (struct request){
-            .public = {.body = body}, .arena = arena, .connection = connection};
+            .public = {.body = body, .line = copy}, .arena = arena, .connection = connection};
         connection->waiting = request;
         server->commands[i].run(&request->public, server->context);
         return;
     }
-    write_answer(connection->io.fd, false,
-                 slice_of(body == NULL ? "not a JSON object in one line" : "unknown command"));
+    write_answer(connection, false,
+                 slice_of(body == NULL ? "not a JSON object in one line" : "unknown command"),
+                 false);
     arena_drop(arena);
+}
+
+/* False: the line is too long, or there is no memory. */
+static bool make_room(struct connection *connection)
+{
+    size_t capacity = connection->capacity == 0 ? LINE_BYTES : connection->capacity * 2;
+    char *line;
+
+    if (connection->len < connection->capacity)
+        return true;
+    line = capacity > LINE_BYTES_MAX ? NULL : realloc(connection->line, capacity);
+    if (line == NULL)
+        return false;
+    connection->line = line;
+    connection->capacity = capacity;
+    return true;
+}
+
+/* False: `connection` is gone. */
+static bool read_lines(struct connection *connection)
+{
+    for (;;) {
+        struct io_result got = {.kind = IO_END};
+
+        if (make_room(connection))
+            got = socket_recv(connection->io.fd, connection->line + connection->len,
+                              connection->capacity - connection->len);
+        if (got.kind == IO_AGAIN)
+            break;
+        if (got.kind != IO_DONE) {
+            connection_free(connection);
+            return false;
+        }
+        connection->len += got.bytes;
+        run_lines(connection);
+    }
+    connection->io.ready &= ~(unsigned)IO_READ;
+    return true;
 }
 
 static void on_bytes(struct io *io, unsigned events)
@@ -154,24 +239,10 @@ static void on_bytes(struct io *io, unsigned events)
     struct connection *connection = container_of(io, struct connection, io);
 
     (void)events;
-    for (;;) {
-        size_t room = sizeof connection->line - connection->len;
-        struct io_result got = {.kind = IO_END};
-
-        if (room > 0)
-            got = socket_recv(io->fd, connection->line + connection->len, room);
-        if (got.kind == IO_AGAIN)
-            break;
-        if (got.kind != IO_DONE) {
-            connection_free(connection);
-            return;
-        }
-        connection->len += got.bytes;
-        run_lines(connection);
-    }
-    io->ready &= ~(unsigned)IO_READ;
-    /* lines that came while an earlier one was waiting */
-    run_lines(connection);
+    if (connection->unsent != NULL && !send_rest(connection))
+        return;
+    if (read_lines(connection))
+        run_lines(connection); /* lines that came while an earlier one was waiting */
 }
 
 static bool peer_may(int fd)

@@ -20,6 +20,7 @@ struct loop;
 struct control_request {
     struct list link;        /* for whoever keeps it until the answer */
     const struct json *body; /* the request, until the answer */
+    struct slice line;       /* the same as it came */
 };
 
 struct control_command {
@@ -42,6 +43,9 @@ void control_server_free(struct control_server *server);
 
 /* Answers and frees `request`: nothing may follow. `text` may have several lines. */
 void control_answer(struct control_request *request, bool ok, struct slice text);
+
+/* As control_answer(), with a JSON value as the `result` instead of a text as the `message`. */
+void control_answer_json(struct control_request *request, bool ok, struct slice value);
 
 /* The listening descriptor, for handing it to the next program. */
 int control_server_fd(const struct control_server *server);

@@ -1,0 +1,174 @@
+/* Apps from inside: app, instance, operation, rollout. Runs in: master's loop. */
+#pragma once
+
+#include "apps/apps.h"
+#include "apps/channel.h"
+#include "apps/cluster.h"
+#include "apps/cron.h"
+#include "apps/ready.h"
+#include "apps/sink.h"
+#include "apps/spec.h"
+#include "event/loop.h"
+
+struct diag;
+struct operation;
+struct rollout;
+struct watch;
+
+enum instance_state {
+    STATE_STOPPED,
+    STATE_WAITING, /* for the restart delay */
+    STATE_STARTING,
+    STATE_ONLINE,
+    STATE_STOPPING,
+    STATE_ERRORED,
+    STATE_COUNT,
+};
+
+enum instance_event {
+    EVENT_START,
+    EVENT_READY,
+    EVENT_LATE, /* not ready within listen_timeout */
+    EVENT_STOP,
+    EVENT_RESTART,
+    EVENT_PATIENCE, /* still there after kill_timeout */
+    EVENT_EXIT,
+    EVENT_DELAY, /* the restart delay is over */
+    EVENT_COUNT,
+};
+
+enum { REASON_BYTES = 200 };
+
+/* One process of an app, and what is known of those before it. */
+struct instance {
+    struct list link; /* in app->instances or app->retiring */
+    struct app *app;
+    struct app_spec *spec; /* one reference: what it was started with */
+    int id;                /* pm_id */
+    int index;
+    int increment;
+    enum instance_state state;
+    bool start_again;      /* stopping: to be started afterwards */
+    bool free_after;       /* stopping: to be forgotten afterwards */
+    bool trial;            /* part of a rollout: it must become ready, or be given up */
+    bool disconnecting;    /* a cluster worker that was asked to leave before it is signalled */
+    bool killed;           /* SIGKILL was sent */
+    pid_t pid;             /* 0: no process */
+    struct io process;     /* the pidfd */
+    struct deadline timer; /* STARTING: listen timeout; STOPPING: patience; WAITING: delay */
+    struct channel channel;
+    struct ready_probe probe;
+    int port;
+    char *socket;        /* owned */
+    unsigned runs;       /* processes so far: tells a restart from none */
+    unsigned restarts;   /* shown */
+    unsigned unstable;   /* unstable starts in a row */
+    uint64_t delay_ms;   /* WAITING: how long */
+    uint64_t backoff_ms; /* the last delay */
+    double crash_level;  /* see policy.h */
+    uint64_t crashed_ms;
+    uint64_t created_ms; /* monotonic: of the counters */
+    uint64_t started_ms; /* monotonic */
+    uint64_t created_wall_ms;
+    uint64_t started_wall_ms;
+    int exit_code;
+    int exit_signal;
+    char reason[REASON_BYTES]; /* of the last end that nobody asked for, or of its being errored */
+    uint64_t sampled_ms;
+    uint64_t sampled_cpu_us;
+    uint64_t rss_bytes;
+    double cpu_percent;
+};
+
+struct app {
+    struct list link;
+    struct apps *apps;
+    char *name;            /* owned */
+    struct app_spec *spec; /* one reference: what the next instance is started with */
+    struct list instances;
+    struct list retiring; /* replaced: stopping, then forgotten */
+    struct cluster cluster;
+    struct rollout *rollout; /* owned; NULL: none */
+    struct deadline schedule;
+    struct cron cron;
+    struct watch *watch; /* owned; NULL: not watched */
+    bool own_ports;      /* the balancer has the public address: each instance gets one */
+};
+
+struct apps {
+    struct loop *loop; /* borrowed */
+    const struct log *log;
+    struct apps_observer observer;
+    char *home; /* owned */
+    struct list apps;
+    struct list operations;
+    struct sinks sinks;
+    struct deadline sampling;
+    int next_id;
+    bool stopping;
+};
+
+/* instance.c */
+struct instance *instance_new(struct app *app, int id, int index);
+void instance_free(struct instance *instance); /* kills the process if there is one */
+void instance_event(struct instance *instance, enum instance_event event);
+const char *instance_state_name(enum instance_state state);
+bool instance_has_process(const struct instance *instance);
+
+/* process.c: the process of an instance. False: message in `instance->reason`. */
+bool process_start(struct instance *instance);
+void process_ask_to_stop(struct instance *instance);
+void process_kill(struct instance *instance);
+void process_signal(struct instance *instance, int number);
+void process_forget(struct instance *instance); /* closes everything that belonged to it */
+
+/* log_paths.c */
+char *log_path(const struct instance *instance, bool errors); /* malloc'ed, NULL: no memory */
+char *pid_path(const struct instance *instance);
+
+/* app.c */
+struct app *app_new(struct apps *apps, struct app_spec *spec);
+void app_free(struct app *app);
+struct app *app_find(const struct apps *apps, const char *name);
+void app_use_spec(struct app *app, struct app_spec *spec); /* takes a reference */
+struct instance *app_add(struct app *app);                 /* NULL: no memory */
+size_t app_count(const struct app *app);
+void app_changed(struct app *app);
+void app_settled(struct instance *instance); /* its state is another one: who waits is told */
+void app_remove(struct instance *instance);  /* stops and forgets it */
+int apps_next_id(struct apps *apps);
+int apps_next_increment(const struct app *app);
+void apps_sample(struct apps *apps);
+
+/* operation.c: what is answered when several instances have come to rest. */
+enum goal { GOAL_RUNNING, GOAL_STOPPED, GOAL_GONE };
+struct operation *operation_new(struct apps *apps, enum goal goal, apps_answer_fn *answer,
+                                void *context);
+bool operation_add(struct operation *operation, struct instance *instance);
+void operation_add_rollout(struct operation *operation, struct rollout *rollout);
+void operation_begin(struct operation *operation); /* all are added: may answer and free it */
+void operations_check(struct apps *apps);
+void operations_forget(struct apps *apps, const struct instance *instance);
+void operations_rollout_ended(struct apps *apps, const struct rollout *rollout, const char *why);
+void operation_result(struct operation *operation, json_t *result); /* sent with success; stolen */
+
+/* rollout.c: replaces all instances one after the other. NULL: no memory. */
+struct rollout *rollout_start(struct app *app);
+void rollout_on_settled(struct rollout *rollout, struct instance *instance);
+void rollout_on_gone(struct rollout *rollout, const struct instance *instance);
+void rollout_free(struct rollout *rollout);
+bool app_overlaps(const struct app *app); /* may the new one run beside the old? */
+
+/* watch.c */
+struct watch *watch_new(struct loop *loop, const struct app_spec *spec,
+                        void (*on_change)(void *context), void *context, struct diag *diag);
+void watch_free(struct watch *watch);
+
+/* report.c */
+json_t *report_instance(struct instance *instance, bool with_env);
+json_t *report_all(struct apps *apps);
+char *report_tail(struct instance *instance, bool errors); /* the last lines; malloc'ed or NULL */
+
+/* state.c */
+bool state_save(struct apps *apps, struct diag *diag);
+json_t *state_load(struct apps *apps, struct diag *diag);

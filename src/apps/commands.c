@@ -1,0 +1,690 @@
+/* What apps can be asked, one row each. Runs in: master's loop. */
+#include "apps/apps_internal.h"
+#include "apps/selector_internal.h"
+#include "base/diag.h"
+#include "base/list.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct ask {
+    struct apps *apps;
+    json_t *request; /* borrowed */
+    apps_answer_fn *answer;
+    void *context;
+};
+
+static void refuse(const struct ask *ask, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void refuse(const struct ask *ask, const char *format, ...)
+{
+    char message[4096];
+    va_list args;
+    json_t *result;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    result = json_pack("{s:s}", "message", message);
+    ask->answer(ask->context, false, result);
+    json_decref(result);
+}
+
+static const char *text_of(const struct ask *ask, const char *name)
+{
+    return json_string_value(json_object_get(ask->request, name));
+}
+
+static bool flag_of(const struct ask *ask, const char *name)
+{
+    return json_is_true(json_object_get(ask->request, name));
+}
+
+/* NULL: refused. */
+static bool select_targets(const struct ask *ask, struct selection *selection)
+{
+    const char *target = text_of(ask, "target");
+
+    if (target == NULL) {
+        refuse(ask, "no app was named");
+        return false;
+    }
+    if (!selection_make(selection, ask->apps, target)) {
+        refuse(ask, "no memory, or \"%s\" is no regular expression", target);
+        return false;
+    }
+    if (selection->count > 0 || strcmp(target, "all") == 0)
+        return true;
+    refuse(ask, "there is no app \"%s\"", target);
+    selection_free(selection);
+    return false;
+}
+
+/* The same, with changes that are under way cut short: what is stopped or deleted stays so. */
+static bool select_to_end(const struct ask *ask, struct selection *selection)
+{
+    bool cut = false;
+
+    if (!select_targets(ask, selection))
+        return false;
+    for (size_t i = 0; i < selection->count && !cut; i++) {
+        cut = selection->items[i]->app->rollout != NULL;
+        if (cut)
+            rollout_free(selection->items[i]->app->rollout);
+    }
+    if (!cut)
+        return true;
+    selection_free(selection); /* one of them may be gone */
+    return select_to_end(ask, selection);
+}
+
+/* ---- specs */
+
+static void print_diag(const struct diag *diag, char *out, size_t bytes)
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (const struct diag_entry *entry = diag->first; entry != NULL; entry = entry->next) {
+        int wrote = snprintf(out + len, bytes - len, "%s%s%s%s", len > 0 ? "\n" : "",
+                             entry->message, entry->hint == NULL ? "" : ": ",
+                             entry->hint == NULL ? "" : entry->hint);
+
+        if (wrote < 0 || (size_t)wrote >= bytes - len)
+            return;
+        len += (size_t)wrote;
+    }
+}
+
+/* NULL: refused. */
+static struct app_spec *parse_spec(const struct ask *ask, json_t *source)
+{
+    struct diag diag;
+    struct app_spec *spec;
+    char message[3072];
+
+    diag_init(&diag);
+    spec = spec_new(source, text_of(ask, "env_name"), json_object_get(ask->request, "inherited"),
+                    &diag);
+    if (spec == NULL) {
+        print_diag(&diag, message, sizeof message);
+        refuse(ask, "%s", message);
+    }
+    diag_fini(&diag);
+    return spec;
+}
+
+static int wanted_count(const struct app_spec *spec)
+{
+    int count = 1;
+
+    if (spec->instances != NULL)
+        spec_instance_count(spec->instances, (int)sysconf(_SC_NPROCESSORS_ONLN), &count);
+    return count;
+}
+
+/* ---- start */
+
+static bool start_new(const struct ask *ask, struct operation *operation, struct app_spec *spec)
+{
+    struct app *app = app_new(ask->apps, spec);
+    int count = wanted_count(spec);
+
+    if (app == NULL)
+        return false;
+    for (int i = 0; i < count; i++) {
+        struct instance *instance = app_add(app);
+
+        if (instance == NULL)
+            return false;
+        if (spec->autostart && !operation_add(operation, instance))
+            return false;
+    }
+    if (!spec->autostart)
+        return true;
+    list_each(it, keep, &app->instances)
+        instance_event(container_of(it, struct instance, link), EVENT_START);
+    return true;
+}
+
+static bool add_one(struct operation *operation, struct app *app)
+{
+    struct instance *instance = app_add(app);
+
+    if (instance == NULL || !operation_add(operation, instance))
+        return false;
+    instance_event(instance, EVENT_START);
+    return true;
+}
+
+static bool change(struct operation *operation, struct app *app, bool overlap)
+{
+    if (app->rollout != NULL)
+        return false;
+    if ((overlap || app_count(app) > 1) && rollout_start(app) != NULL) {
+        operation_add_rollout(operation, app->rollout);
+        return true;
+    }
+    list_each(it, keep, &app->instances)
+    {
+        if (!operation_add(operation, container_of(it, struct instance, link)))
+            return false;
+    }
+    list_each(one, next, &app->instances)
+        instance_event(container_of(one, struct instance, link), EVENT_RESTART);
+    return true;
+}
+
+static bool resize(struct operation *operation, struct app *app, int count);
+
+/* Known already: the new description, with as many instances as it says. */
+static bool start_known(const struct ask *ask, struct operation *operation, struct app *app,
+                        struct app_spec *spec)
+{
+    bool scaled = true;
+
+    if (flag_of(ask, "force"))
+        return add_one(operation, app);
+    app_use_spec(app, spec);
+    if (!change(operation, app, flag_of(ask, "reload") && app_overlaps(app)))
+        return false;
+    if (spec->instances != NULL && app->rollout == NULL)
+        scaled = resize(operation, app, wanted_count(spec));
+    return scaled;
+}
+
+/* All or none are understood, before the first is started. */
+static bool parse_specs(const struct ask *ask, json_t *list, struct app_spec **specs)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const struct app *known;
+
+        specs[i] = parse_spec(ask, json_array_get(list, i));
+        if (specs[i] == NULL)
+            return false;
+        known = app_find(ask->apps, specs[i]->name);
+        if (known != NULL && flag_of(ask, "only_new") && !flag_of(ask, "force")) {
+            refuse(ask,
+                   "app \"%s\" is there already: restart it, give the new one a --name, or"
+                   " add an instance with --force",
+                   specs[i]->name);
+            return false;
+        }
+        if (known != NULL && known->rollout != NULL) {
+            refuse(ask, "app \"%s\" is being changed: wait until that is done", specs[i]->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void start_specs(const struct ask *ask, json_t *list)
+{
+    size_t count = json_array_size(list);
+    struct app_spec **specs = calloc(count + 1, sizeof *specs);
+    struct operation *operation;
+    bool good = specs != NULL && parse_specs(ask, list, specs);
+
+    if (good) {
+        operation = operation_new(ask->apps, GOAL_RUNNING, ask->answer, ask->context);
+        for (size_t i = 0; operation != NULL && i < count; i++) {
+            struct app *known = app_find(ask->apps, specs[i]->name);
+
+            if (known == NULL)
+                start_new(ask, operation, specs[i]);
+            else
+                start_known(ask, operation, known, specs[i]);
+        }
+        if (operation != NULL)
+            operation_begin(operation);
+        else
+            refuse(ask, "no memory");
+    }
+    for (size_t i = 0; specs != NULL && i < count; i++)
+        spec_unref(specs[i]);
+    free(specs);
+}
+
+/* ---- instances that are there */
+
+static void act(const struct ask *ask, enum goal goal, enum instance_event event)
+{
+    struct selection selection;
+    struct operation *operation;
+
+    if (!select_to_end(ask, &selection))
+        return;
+    operation = operation_new(ask->apps, goal, ask->answer, ask->context);
+    for (size_t i = 0; operation != NULL && i < selection.count; i++)
+        operation_add(operation, selection.items[i]);
+    for (size_t i = 0; operation != NULL && i < selection.count; i++)
+        instance_event(selection.items[i], event);
+    selection_free(&selection);
+    if (operation != NULL)
+        operation_begin(operation);
+    else
+        refuse(ask, "no memory");
+}
+
+/* The newest environment of who asks, and what else is to be changed. */
+static bool update_spec(const struct ask *ask, struct app *app)
+{
+    json_t *changes = json_object_get(ask->request, "changes");
+    json_t *inherited = json_object_get(ask->request, "inherited");
+    const char *env_name = text_of(ask, "env_name");
+    struct app_spec *spec;
+    struct diag diag;
+    json_t *source;
+
+    if (changes == NULL && env_name == NULL && !flag_of(ask, "update_env"))
+        return true;
+    source = json_copy(app->spec->source);
+    if (changes != NULL)
+        json_object_update(source, changes);
+    diag_init(&diag);
+    spec = spec_new(source, env_name, flag_of(ask, "update_env") ? inherited : app->spec->inherited,
+                    &diag);
+    json_decref(source);
+    if (spec == NULL) {
+        char message[3072];
+
+        print_diag(&diag, message, sizeof message);
+        refuse(ask, "%s", message);
+    } else {
+        app_use_spec(app, spec);
+        spec_unref(spec);
+    }
+    diag_fini(&diag);
+    return spec != NULL;
+}
+
+static bool is_busy(const struct ask *ask, const struct selection *selection)
+{
+    for (size_t i = 0; i < selection->count; i++) {
+        if (selection->items[i]->app->rollout == NULL)
+            continue;
+        refuse(ask, "app \"%s\" is being changed: wait until that is done",
+               selection->items[i]->app->name);
+        return true;
+    }
+    return false;
+}
+
+static bool covers_app(const struct selection *selection, const struct app *app)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < selection->count; i++)
+        count += selection->items[i]->app == app;
+    return count == app_count(app);
+}
+
+/* Whole apps roll; single instances are restarted. */
+static void roll(const struct ask *ask, bool reload)
+{
+    struct selection selection;
+    struct operation *operation = NULL;
+    bool good;
+
+    if (!select_targets(ask, &selection))
+        return;
+    good = !is_busy(ask, &selection);
+    for (size_t i = 0; good && i < selection.count; i++)
+        good = update_spec(ask, selection.items[i]->app);
+    if (good)
+        operation = operation_new(ask->apps, GOAL_RUNNING, ask->answer, ask->context);
+    for (size_t i = 0; operation != NULL && i < selection.count; i++) {
+        struct instance *instance = selection.items[i];
+        struct app *app = instance->app;
+
+        if (app->rollout != NULL)
+            continue; /* begun with an instance before this one */
+        if (covers_app(&selection, app) && (app_count(app) > 1 || reload)) {
+            change(operation, app, reload && app_overlaps(app));
+        } else {
+            operation_add(operation, instance);
+            instance_event(instance, EVENT_RESTART);
+        }
+    }
+    if (operation != NULL)
+        operation_begin(operation);
+    else if (good)
+        refuse(ask, "no memory");
+    selection_free(&selection);
+}
+
+static void run_start(struct ask *ask)
+{
+    json_t *list = json_object_get(ask->request, "apps");
+
+    if (ask->apps->stopping)
+        refuse(ask, "shutting down");
+    else if (json_is_array(list))
+        start_specs(ask, list);
+    else
+        act(ask, GOAL_RUNNING, EVENT_RESTART);
+}
+
+static void run_stop(struct ask *ask)
+{
+    act(ask, GOAL_STOPPED, EVENT_STOP);
+}
+
+static void run_restart(struct ask *ask)
+{
+    roll(ask, false);
+}
+
+static void run_reload(struct ask *ask)
+{
+    roll(ask, true);
+}
+
+static void run_delete(struct ask *ask)
+{
+    struct selection selection;
+    struct operation *operation;
+
+    if (!select_to_end(ask, &selection))
+        return;
+    operation = operation_new(ask->apps, GOAL_GONE, ask->answer, ask->context);
+    for (size_t i = 0; operation != NULL && i < selection.count; i++)
+        operation_add(operation, selection.items[i]);
+    for (size_t i = 0; operation != NULL && i < selection.count; i++)
+        app_remove(selection.items[i]);
+    selection_free(&selection);
+    if (operation != NULL)
+        operation_begin(operation);
+    else
+        refuse(ask, "no memory");
+}
+
+/* ---- scale */
+
+static struct instance *highest(const struct app *app)
+{
+    struct instance *found = NULL;
+
+    list_each(it, keep, &app->instances)
+    {
+        struct instance *instance = container_of(it, struct instance, link);
+
+        if (!instance->free_after && (found == NULL || instance->index > found->index))
+            found = instance;
+    }
+    return found;
+}
+
+static int living(const struct app *app)
+{
+    int count = 0;
+
+    list_each(it, keep, &app->instances)
+        count += !container_of(it, struct instance, link)->free_after;
+    return count;
+}
+
+static bool resize(struct operation *operation, struct app *app, int count)
+{
+    bool good = true;
+
+    while (good && living(app) < count)
+        good = add_one(operation, app);
+    while (living(app) > count && living(app) > 1)
+        app_remove(highest(app));
+    return good;
+}
+
+static void run_scale(struct ask *ask)
+{
+    const char *target = text_of(ask, "target");
+    const char *text = text_of(ask, "count");
+    struct app *app = target == NULL ? NULL : app_find(ask->apps, target);
+    struct operation *operation;
+    char *end;
+    long count = text == NULL ? 0 : strtol(text, &end, 10);
+
+    if (app == NULL || text == NULL || end == text || *end != '\0') {
+        refuse(ask, app == NULL ? "there is no app \"%s\"" : "\"%s\" needs a number: 4, +1, -1",
+               target == NULL ? "" : target);
+        return;
+    }
+    if (text[0] == '+' || text[0] == '-')
+        count += living(app);
+    if (count < 1 || count > 1000 || app->rollout != NULL) {
+        refuse(ask,
+               app->rollout != NULL ? "app \"%s\" is being changed: wait until that is done"
+                                    : "app \"%s\" can have 1 to 1000 instances",
+               target);
+        return;
+    }
+    operation = operation_new(ask->apps, GOAL_RUNNING, ask->answer, ask->context);
+    if (operation == NULL) {
+        refuse(ask, "no memory");
+        return;
+    }
+    resize(operation, app, (int)count);
+    operation_begin(operation);
+}
+
+/* ---- asking and small things */
+
+static void run_list(struct ask *ask)
+{
+    const char *target = text_of(ask, "target");
+    struct selection selection;
+    json_t *result;
+
+    apps_sample(ask->apps);
+    if (target == NULL) {
+        result = report_all(ask->apps);
+    } else {
+        if (!select_targets(ask, &selection))
+            return;
+        result = json_array();
+        for (size_t i = 0; i < selection.count; i++)
+            json_array_append_new(result, report_instance(selection.items[i], true));
+        selection_free(&selection);
+    }
+    ask->answer(ask->context, true, result);
+    json_decref(result);
+}
+
+static int signal_number(const char *name)
+{
+    char *end;
+    long number = strtol(name, &end, 10);
+
+    if (end != name && *end == '\0')
+        return number > 0 && number < NSIG ? (int)number : 0;
+    if (strncmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (int i = 1; i < NSIG; i++) {
+        if (sigabbrev_np(i) != NULL && strcmp(sigabbrev_np(i), name) == 0)
+            return i;
+    }
+    return 0;
+}
+
+static void each_selected(struct ask *ask, void (*fn)(struct instance *, void *), void *data)
+{
+    struct selection selection;
+
+    if (!select_targets(ask, &selection))
+        return;
+    for (size_t i = 0; i < selection.count; i++)
+        fn(selection.items[i], data);
+    selection_free(&selection);
+    ask->answer(ask->context, true, NULL);
+}
+
+static void signal_one(struct instance *instance, void *data)
+{
+    if (instance->pid > 0)
+        kill(instance->pid, *(int *)data);
+}
+
+static void run_signal(struct ask *ask)
+{
+    const char *name = text_of(ask, "signal");
+    int number = name == NULL ? 0 : signal_number(name);
+
+    if (number == 0)
+        refuse(ask, "there is no signal \"%s\"", name == NULL ? "" : name);
+    else
+        each_selected(ask, signal_one, &number);
+}
+
+static void reset_one(struct instance *instance, void *data)
+{
+    (void)data;
+    instance->restarts = 0;
+    instance->unstable = 0;
+    instance->crash_level = 0;
+    instance->backoff_ms = 0;
+}
+
+static void run_reset(struct ask *ask)
+{
+    each_selected(ask, reset_one, NULL);
+}
+
+static void flush_one(struct instance *instance, void *data)
+{
+    (void)data;
+    for (int errors = 0; errors <= 1; errors++) {
+        char *path = log_path(instance, errors == 1);
+
+        if (path != NULL && strcmp(path, "/dev/null") != 0)
+            sink_flush(&instance->app->apps->sinks, path);
+        free(path);
+    }
+}
+
+static void run_flush(struct ask *ask)
+{
+    each_selected(ask, flush_one, NULL);
+}
+
+static void run_reload_logs(struct ask *ask)
+{
+    sinks_reopen(&ask->apps->sinks);
+    ask->answer(ask->context, true, NULL);
+}
+
+static void run_save(struct ask *ask)
+{
+    struct diag diag;
+
+    diag_init(&diag);
+    if (list_empty(&ask->apps->apps) && !flag_of(ask, "force"))
+        refuse(ask, "there are no apps to save; --force saves the empty list");
+    else if (state_save(ask->apps, &diag))
+        ask->answer(ask->context, true, NULL);
+    else
+        refuse(ask, "%s", diag.first == NULL ? "no memory" : diag.first->message);
+    diag_fini(&diag);
+}
+
+static void resurrect_one(const struct ask *ask, struct operation *operation, json_t *entry)
+{
+    json_t *source = json_deep_copy(json_object_get(entry, "spec"));
+    struct app_spec *spec = NULL;
+    struct diag diag;
+
+    diag_init(&diag);
+    if (source != NULL && json_is_integer(json_object_get(entry, "count")) &&
+        json_object_get(source, "instances") != NULL)
+        json_object_set(source, "instances", json_object_get(entry, "count"));
+    if (source != NULL && json_is_true(json_object_get(entry, "stopped")))
+        json_object_set_new(source, "autostart", json_false());
+    spec = spec_new(source, NULL, json_object_get(ask->request, "inherited"), &diag);
+    if (spec != NULL && app_find(ask->apps, spec->name) == NULL)
+        start_new(ask, operation, spec);
+    spec_unref(spec);
+    json_decref(source);
+    diag_fini(&diag);
+}
+
+static void run_resurrect(struct ask *ask)
+{
+    struct operation *operation = NULL;
+    struct diag diag;
+    json_t *list;
+
+    diag_init(&diag);
+    list = state_load(ask->apps, &diag);
+    if (list != NULL)
+        operation = operation_new(ask->apps, GOAL_RUNNING, ask->answer, ask->context);
+    if (operation == NULL)
+        refuse(ask, "%s", diag.first == NULL ? "no memory" : diag.first->message);
+    for (size_t i = 0; operation != NULL && i < json_array_size(list); i++)
+        resurrect_one(ask, operation, json_array_get(list, i));
+    if (operation != NULL)
+        operation_begin(operation);
+    json_decref(list);
+    diag_fini(&diag);
+}
+
+static void send_one(struct instance *instance, void *data)
+{
+    channel_send_text(&instance->channel, data);
+}
+
+static void run_send(struct ask *ask)
+{
+    const char *text = text_of(ask, "text");
+
+    if (text == NULL || strpbrk(text, "\"\\\n") != NULL || strlen(text) > 200)
+        refuse(ask, "a message has up to 200 characters, without quotes");
+    else
+        each_selected(ask, send_one, (void *)text);
+}
+
+static void run_ping(struct ask *ask)
+{
+    json_t *result = json_pack("{s:i, s:s}", "pid", (int)getpid(), "home", ask->apps->home);
+
+    ask->answer(ask->context, true, result);
+    json_decref(result);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct ask *ask);
+} commands[] = {
+    {"start", run_start},
+    {"stop", run_stop},
+    {"restart", run_restart},
+    {"reload", run_reload},
+    {"delete", run_delete},
+    {"scale", run_scale},
+    {"list", run_list},
+    {"signal", run_signal},
+    {"reset", run_reset},
+    {"flush", run_flush},
+    {"reload-logs", run_reload_logs},
+    {"save", run_save},
+    {"resurrect", run_resurrect},
+    {"send", run_send},
+    {"ping", run_ping},
+};
+
+bool apps_ask(struct apps *apps, json_t *request, apps_answer_fn *answer, void *context)
+{
+    struct ask ask = {.apps = apps, .request = request, .answer = answer, .context = context};
+    const char *name = text_of(&ask, "command");
+
+    for (size_t i = 0; name != NULL && i < COUNT(commands); i++) {
+        if (strcmp(commands[i].name, name) != 0)
+            continue;
+        commands[i].run(&ask);
+        return true;
+    }
+    return false;
+}

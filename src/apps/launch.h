@@ -1,0 +1,30 @@
+/* From a spec and a place among the instances to what spawn() takes: program, arguments,
+ * environment, user. Runs in: master. */
+#pragma once
+
+#include "apps/spawn.h"
+
+struct app_spec;
+struct arena;
+struct diag;
+
+/* What is an instance's own. */
+struct place {
+    int id;             /* over all apps: pm_id */
+    int index;          /* within its app, from 0 */
+    int increment;      /* added to increment_var's first value */
+    int port;           /* 0: none of its own */
+    const char *socket; /* path, or NULL */
+    const char *notify; /* NOTIFY_SOCKET, or NULL */
+    const char *home;   /* PELAYAN_HOME */
+    bool channel;       /* descriptor 3 is node's IPC channel */
+    bool cluster;       /* a worker of node's cluster */
+    int listen_fds;     /* LISTEN_FDS; 0: none */
+};
+
+/* Fills `launch` but for its descriptors; all memory is `arena`'s. False: message in `diag`. */
+bool launch_prepare(struct launch *launch, struct app_spec *spec, const struct place *place,
+                    struct arena *arena, struct diag *diag);
+
+/* Does node (or bun) run it, which speaks the IPC channel? */
+bool launch_is_node(const struct app_spec *spec);

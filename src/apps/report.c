@@ -1,0 +1,179 @@
+/* What is told of instances, in the shape of pm2's jlist. Runs in: master. */
+#include "apps/apps_internal.h"
+#include "apps/launch.h"
+#include "base/list.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TAIL_BYTES = 4096, TAIL_LINES = 15 };
+
+static void put(json_t *object, const char *name, json_t *value)
+{
+    if (value != NULL)
+        json_object_set_new(object, name, value);
+}
+
+/* A text that may hold anything: what is no UTF-8 is left out. */
+static json_t *text(const char *value)
+{
+    return value == NULL ? NULL : json_string(value);
+}
+
+static void put_paths(json_t *env, const struct instance *instance)
+{
+    char *out = log_path(instance, false);
+    char *errors = log_path(instance, true);
+    char *pid = pid_path(instance);
+
+    put(env, "pm_out_log_path", text(out));
+    put(env, "pm_err_log_path", text(errors));
+    put(env, "pm_pid_path", text(pid));
+    free(out);
+    free(errors);
+    free(pid);
+}
+
+static void put_spec(json_t *env, const struct app_spec *spec)
+{
+    put(env, "namespace", text(spec->namespace));
+    put(env, "exec_mode", text(spec_is_cluster(spec) ? "cluster_mode" : "fork_mode"));
+    put(env, "exec_interpreter",
+        text(spec->interpreter != NULL ? spec->interpreter
+             : launch_is_node(spec)    ? "node"
+                                       : "none"));
+    put(env, "pm_exec_path", text(spec->script));
+    put(env, "pm_cwd", text(spec->cwd));
+    put(env, "watch", json_boolean(spec->watch.on));
+    put(env, "autorestart", json_boolean(spec->autorestart));
+    put(env, "username", text(spec->uid));
+    put(env, "cron_restart", text(spec->cron));
+    put(env, "max_memory_restart",
+        spec->max_memory_bytes == 0 ? NULL : json_integer((json_int_t)spec->max_memory_bytes));
+    json_object_set(env, "args", json_object_get(spec->source, "args"));
+    json_object_set(env, "node_args", json_object_get(spec->source, "node_args"));
+    json_object_set(env, "env", spec->env);
+}
+
+static void put_life(json_t *env, const struct instance *instance)
+{
+    put(env, "status", text(instance_state_name(instance->state)));
+    put(env, "name", text(instance->app->name));
+    put(env, "pm_id", json_integer(instance->id));
+    put(env, "NODE_APP_INSTANCE", json_integer(instance->index));
+    put(env, "instances", json_integer((json_int_t)app_count(instance->app)));
+    put(env, "restart_time", json_integer(instance->restarts));
+    put(env, "unstable_restarts", json_integer(instance->unstable));
+    put(env, "created_at", json_integer((json_int_t)instance->created_wall_ms));
+    put(env, "pm_uptime", json_integer((json_int_t)instance->started_wall_ms));
+    put(env, "exit_code", json_integer(instance->exit_code));
+    if (instance->exit_signal != 0)
+        put(env, "exit_signal", text(sigabbrev_np(instance->exit_signal)));
+    if (instance->reason[0] != '\0')
+        put(env, "reason", text(instance->reason));
+    if (instance->port > 0)
+        put(env, "port", json_integer(instance->port));
+    put(env, "socket", text(instance->socket));
+}
+
+json_t *report_instance(struct instance *instance, bool with_env)
+{
+    json_t *env = json_object();
+    char *tail;
+
+    put_life(env, instance);
+    put_spec(env, instance->spec);
+    put_paths(env, instance);
+    if (with_env && instance->reason[0] != '\0') {
+        tail = report_tail(instance, true);
+        put(env, "last_error_lines", text(tail));
+        free(tail);
+    }
+    return json_pack("{s:i, s:s, s:i, s:{s:I, s:f}, s:o}", "pid", (int)instance->pid, "name",
+                     instance->app->name, "pm_id", instance->id, "monit", "memory",
+                     (json_int_t)(instance->pid > 0 ? instance->rss_bytes : 0), "cpu",
+                     instance->pid > 0 ? instance->cpu_percent : 0.0, "pm2_env", env);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct instance *x = *(struct instance *const *)a;
+    const struct instance *y = *(struct instance *const *)b;
+
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+json_t *report_all(struct apps *apps)
+{
+    json_t *all = json_array();
+    struct instance **sorted = NULL;
+    size_t count = 0;
+    size_t at = 0;
+
+    list_each(it, keep, &apps->apps) count += app_count(container_of(it, struct app, link));
+    sorted = calloc(count + 1, sizeof *sorted);
+    if (sorted == NULL)
+        return all;
+    list_each(it, keep, &apps->apps)
+    {
+        struct app *app = container_of(it, struct app, link);
+
+        list_each(one, next, &app->instances)
+            sorted[at++] = container_of(one, struct instance, link);
+    }
+    qsort(sorted, count, sizeof(struct instance *), by_id);
+    for (at = 0; at < count; at++)
+        json_array_append_new(all, report_instance(sorted[at], false));
+    free(sorted);
+    return all;
+}
+
+/* Only whole lines, and the last few. */
+static char *last_lines(char *bytes)
+{
+    size_t lines = 0;
+    char *at = bytes + strlen(bytes);
+
+    while (at > bytes) {
+        if (at[-1] == '\n' && at[0] != '\0' && ++lines == TAIL_LINES)
+            break;
+        at--;
+    }
+    memmove(bytes, at, strlen(at) + 1);
+    return bytes;
+}
+
+char *report_tail(struct instance *instance, bool errors)
+{
+    char *path = log_path(instance, errors);
+    char *bytes = NULL;
+    struct stat stat_;
+    ssize_t got = -1;
+    int fd = -1;
+
+    sinks_pump(&instance->app->apps->sinks, instance->id);
+    if (path != NULL && !instance->spec->disable_logs)
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    free(path);
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &stat_) == 0 && S_ISREG(stat_.st_mode) && stat_.st_size > 0)
+        bytes = malloc(TAIL_BYTES + 1);
+    if (bytes != NULL)
+        got = pread(fd, bytes, TAIL_BYTES,
+                    stat_.st_size > TAIL_BYTES ? stat_.st_size - TAIL_BYTES : 0);
+    close(fd);
+    if (got <= 0) {
+        free(bytes);
+        return NULL;
+    }
+    for (ssize_t i = 0; i < got; i++) { /* it goes to terminals and into JSON */
+        if ((unsigned char)bytes[i] >= 0x7f || (bytes[i] < 0x20 && bytes[i] != '\n'))
+            bytes[i] = '?';
+    }
+    bytes[got] = '\0';
+    return last_lines(bytes);
+}

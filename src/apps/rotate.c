@@ -1,0 +1,243 @@
+/* Putting logs aside: NAME.20260131-120000, compressed and pruned by a child of its own, so that
+ * neither the master nor an app waits for it. Runs in: master; the child. */
+#include "apps/sink.h"
+#include "apps/stamp.h"
+#include "base/log.h"
+#include "base/slice.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum { ASIDE_MAX = 1000, RETRY_MS = 60 * 1000, NICE = 10, COPY_BYTES = 65536 };
+
+/* Removes `path` once path.gz holds it all. */
+static void compress_file(const char *path)
+{
+    char target[PATH_MAX];
+    char temporary[PATH_MAX];
+    static char bytes[COPY_BYTES];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    gzFile out = NULL;
+    ssize_t got = -1;
+
+    if (snprintf(target, sizeof target, "%s.gz", path) >= PATH_MAX ||
+        snprintf(temporary, sizeof temporary, "%s.gz.part", path) >= PATH_MAX || fd < 0)
+        goto out;
+    out = gzopen(temporary, "wb1");
+    while (out != NULL && (got = read(fd, bytes, sizeof bytes)) > 0) {
+        if (gzwrite(out, bytes, (unsigned)got) != (int)got) {
+            got = -1;
+            break;
+        }
+    }
+out:
+    if (fd >= 0)
+        close(fd);
+    if (out != NULL && gzclose(out) == Z_OK && got == 0 && rename(temporary, target) == 0)
+        unlink(path);
+    else if (out != NULL)
+        unlink(temporary);
+}
+
+struct aside {
+    char name[NAME_MAX + 1];
+    uint64_t bytes;
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    return strcmp(((const struct aside *)b)->name, ((const struct aside *)a)->name);
+}
+
+/* NAME.DATE-TIME and NAME.DATE-TIME.gz; times sort as texts. */
+static size_t list_asides(DIR *dir, const char *base, struct aside *found)
+{
+    size_t base_len = strlen(base);
+    const struct dirent *entry;
+    size_t count = 0;
+
+    while (count < ASIDE_MAX && (entry = readdir(dir)) != NULL) {
+        struct stat stat_;
+
+        if (strncmp(entry->d_name, base, base_len) != 0 || entry->d_name[base_len] != '.' ||
+            strspn(entry->d_name + base_len + 1, "0123456789") != 8)
+            continue;
+        if (fstatat(dirfd(dir), entry->d_name, &stat_, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        snprintf(found[count].name, sizeof found[count].name, "%s", entry->d_name);
+        found[count++].bytes = (uint64_t)stat_.st_size;
+    }
+    return count;
+}
+
+static void prune(const char *path, uint64_t total_bytes)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    struct aside *found = calloc(ASIDE_MAX, sizeof *found);
+    DIR *dir = NULL;
+    size_t count;
+    uint64_t sum = 0;
+
+    if (slash != NULL && found != NULL) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path + 1), path);
+        dir = opendir(folder);
+    }
+    if (dir != NULL) {
+        count = list_asides(dir, slash + 1, found);
+        qsort(found, count, sizeof *found, newest_first);
+        for (size_t i = 0; i < count; i++) {
+            sum += found[i].bytes;
+            if (sum > total_bytes)
+                unlinkat(dirfd(dir), found[i].name, 0);
+        }
+        closedir(dir);
+    }
+    free(found);
+}
+
+struct chore {
+    struct list link;
+    struct io io;
+    pid_t pid;
+};
+
+static void chore_free(struct chore *chore)
+{
+    if (chore->io.loop != NULL)
+        loop_unwatch(&chore->io);
+    if (chore->io.fd >= 0)
+        close(chore->io.fd);
+    list_remove(&chore->link);
+    free(chore);
+}
+
+static void on_chore_end(struct io *io, unsigned events)
+{
+    struct chore *chore = container_of(io, struct chore, io);
+
+    (void)events;
+    waitpid(chore->pid, NULL, WNOHANG);
+    chore_free(chore);
+}
+
+static void chore_watch(struct sinks *sinks, pid_t pid)
+{
+    struct chore *chore = calloc(1, sizeof *chore);
+
+    if (chore == NULL)
+        return; /* nobody knows it then: it is reaped with the strays */
+    *chore = (struct chore){.pid = pid, .io = {.fd = pidfd_open(pid, 0), .on_ready = on_chore_end}};
+    list_push_back(&sinks->chores, &chore->link);
+    if (chore->io.fd < 0 || !loop_watch(sinks->loop, &chore->io))
+        chore_free(chore);
+}
+
+void sinks_end_chores(struct sinks *sinks)
+{
+    list_each(it, keep, &sinks->chores)
+    {
+        struct chore *chore = container_of(it, struct chore, link);
+
+        while (waitpid(chore->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+        chore_free(chore);
+    }
+}
+
+bool sinks_know_pid(const struct sinks *sinks, pid_t pid)
+{
+    list_each(it, keep, &sinks->chores)
+    {
+        if (container_of(it, struct chore, link)->pid == pid)
+            return true;
+    }
+    return false;
+}
+
+static void tidy_up(struct sink *sink, const char *aside)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        sigset_t none;
+
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        close_range(3, ~0U, 0);
+        if (nice(NICE) < 0)
+            errno = 0;
+        if (sink->limits.compress)
+            compress_file(aside);
+        prune(sink->path, sink->limits.total_bytes);
+        _exit(0);
+    }
+    if (pid > 0)
+        chore_watch(sink->sinks, pid);
+}
+
+static bool is_due(const struct sink *sink)
+{
+    uint64_t age_ms = loop_clock(sink->sinks->loop)->wall_ms - sink->began_ms;
+
+    if (sink->fd < 0 || sink->size_bytes == 0)
+        return false;
+    return (sink->limits.max_bytes > 0 && sink->size_bytes > sink->limits.max_bytes) ||
+           (sink->limits.max_age_ms > 0 && age_ms > sink->limits.max_age_ms);
+}
+
+static bool aside_name(const struct sink *sink, char out[PATH_MAX])
+{
+    char when[128];
+
+    stamp_time("YYYYMMDD-HHmmss", loop_clock(sink->sinks->loop)->wall_ms, when, sizeof when);
+    for (int i = 0; i < 100; i++) {
+        char packed[PATH_MAX];
+
+        if (snprintf(out, PATH_MAX, i == 0 ? "%s.%s" : "%s.%s-%02d", sink->path, when, i) >=
+                PATH_MAX - 4 ||
+            snprintf(packed, sizeof packed, "%s.gz", out) >= PATH_MAX)
+            return false;
+        if (access(out, F_OK) != 0 && access(packed, F_OK) != 0)
+            return true;
+    }
+    return false;
+}
+
+void sink_rotate_if_due(struct sink *sink)
+{
+    char aside[PATH_MAX];
+    int fd;
+
+    if (!is_due(sink))
+        return;
+    if (!aside_name(sink, aside) || rename(sink->path, aside) != 0) {
+        sink->began_ms = loop_clock(sink->sinks->loop)->wall_ms; /* not at once again */
+        sink->size_bytes = 0;
+        return;
+    }
+    fd = open(sink->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0) {
+        log_write(sink->sinks->log, LOG_LEVEL_ERROR, errno, "cannot begin a new app log \"%s\"",
+                  sink->path);
+        rename(aside, sink->path);
+        return;
+    }
+    close(sink->fd);
+    sink->fd = fd;
+    sink->size_bytes = 0;
+    sink->began_ms = loop_clock(sink->sinks->loop)->wall_ms;
+    tidy_up(sink, aside);
+}

@@ -1,0 +1,35 @@
+/* Starting a process: own session and group, a pidfd, nothing inherited that was not handed over.
+ *
+ * The child is cloned without copying memory (as posix_spawn does) and tells through that shared
+ * memory which step failed, so there is no half-started process to find out about later. It is
+ * killed with the master. Runs in: master. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct launch {
+    const char *program; /* absolute path */
+    char **argv;
+    char **envp;
+    const char *cwd;
+    bool switch_user;
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups;
+    size_t group_count;
+    int umask;                 /* -1: the master's */
+    int input, output, errors; /* -1: /dev/null */
+    const int *passed;         /* become descriptors 3, 4, ... */
+    size_t passed_count;
+    char *pid_digits; /* 10 bytes within envp that become the child's pid (LISTEN_PID), or NULL */
+};
+
+struct child {
+    pid_t pid;
+    int pidfd;
+};
+
+/* False: nothing was started; errno, and `*step` says what could not be done ("execute", ...). */
+bool spawn(const struct launch *launch, struct child *child, const char **step);

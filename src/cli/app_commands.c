@@ -1,0 +1,354 @@
+/* pelayan ls, describe, logs, ...: asking about apps. Runs in: the process the user started. */
+#include "cli/app_commands.h"
+
+#include "base/list.h"
+#include "cli/app_args.h"
+#include "cli/app_list.h"
+#include "cli/app_logs.h"
+#include "cli/app_shared.h"
+#include "cli/home.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int app_code(int asked)
+{
+    if (asked == 2)
+        fputs("pelayan: no apps are running here\n", stderr);
+    return asked == 0 ? 0 : 1;
+}
+
+bool app_colour(const struct app_args *args)
+{
+    return !args->no_color && getenv("NO_COLOR") == NULL && isatty(STDOUT_FILENO) == 1;
+}
+
+static void print_json(json_t *value, size_t flags)
+{
+    json_dumpf(value, stdout, flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+    fputc('\n', stdout);
+}
+
+/* Nobody runs anything: that is an empty list. */
+static int get_list(const char *target, json_t **list)
+{
+    json_t *request = json_object();
+    int asked;
+
+    if (target != NULL)
+        json_object_set_new(request, "target", json_string(target));
+    asked = home_ask("list", request, HOME_IF_RUNNING, list);
+    if (asked == 2 && target == NULL) {
+        *list = json_array();
+        return 0;
+    }
+    return app_code(asked);
+}
+
+static int print_list(const struct app_args *args)
+{
+    json_t *list = NULL;
+    int code = get_list(NULL, &list);
+
+    if (code == 0 && args->json)
+        print_json(list, JSON_COMPACT);
+    else if (code == 0)
+        app_list_print(stdout, list, app_colour(args));
+    json_decref(list);
+    return code;
+}
+
+int app_show_after(int asked, const struct app_args *args)
+{
+    int code = app_code(asked);
+
+    if (code == 0 && !args->silent)
+        print_list(args);
+    return code;
+}
+
+/* What most commands have: parsed arguments, and a word if one is needed. */
+static int with_args(int argc, char **argv, const char *needs,
+                     int (*run)(const struct app_args *args, const char *command))
+{
+    struct app_args args;
+    int code = 1;
+
+    if (app_args_parse(&args, argc, argv, false)) {
+        if (needs != NULL && args.word_count == 0)
+            fprintf(stderr, "usage: pelayan %s %s\n", argv[0], needs);
+        else
+            code = run(&args, argv[0]);
+    }
+    app_args_fini(&args);
+    return code;
+}
+
+static int run_list(const struct app_args *args, const char *command)
+{
+    (void)command;
+    return print_list(args);
+}
+
+int app_list(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, NULL, run_list);
+}
+
+static int run_jlist(const struct app_args *args, const char *command)
+{
+    json_t *list = NULL;
+    int code = get_list(NULL, &list);
+
+    (void)args;
+    if (code == 0)
+        print_json(list, strcmp(command, "jlist") == 0 ? JSON_COMPACT : JSON_INDENT(2));
+    json_decref(list);
+    return code;
+}
+
+int app_jlist(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, NULL, run_jlist);
+}
+
+static int run_describe(const struct app_args *args, const char *command)
+{
+    json_t *list = NULL;
+    json_t *instance;
+    size_t index;
+    int code = get_list(args->words[0], &list);
+
+    (void)command;
+    if (args->json && code == 0)
+        print_json(list, JSON_COMPACT);
+    json_array_foreach(list, index, instance)
+    {
+        if (args->json)
+            break;
+        if (index > 0)
+            fputc('\n', stdout);
+        app_list_describe(stdout, instance);
+    }
+    json_decref(list);
+    return code;
+}
+
+int app_describe(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, "NAME|ID", run_describe);
+}
+
+/* The environment the process really has. */
+static int print_environment(int pid)
+{
+    char path[64];
+    FILE *file;
+    int c;
+
+    snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    file = fopen(path, "re");
+    if (file == NULL) {
+        perror("pelayan: cannot read the environment");
+        return 1;
+    }
+    while ((c = fgetc(file)) != EOF)
+        putchar(c == '\0' ? '\n' : c);
+    fclose(file);
+    return 0;
+}
+
+static int run_env(const struct app_args *args, const char *command)
+{
+    json_t *list = NULL;
+    int code = get_list(args->words[0], &list);
+    int pid = (int)json_integer_value(json_object_get(json_array_get(list, 0), "pid"));
+
+    (void)command;
+    json_decref(list);
+    if (code == 0 && pid == 0) {
+        fputs("pelayan: it is not running\n", stderr);
+        return 1;
+    }
+    return code == 0 ? print_environment(pid) : code;
+}
+
+int app_env(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, "ID", run_env);
+}
+
+/* pid [NAME]; id NAME prints [ 0, 1 ] as pm2 does. */
+static int run_pid(const struct app_args *args, const char *command)
+{
+    json_t *list = NULL;
+    json_t *instance;
+    size_t index;
+    bool ids = strcmp(command, "id") == 0;
+    int code = get_list(args->word_count > 0 ? args->words[0] : NULL, &list);
+
+    if (ids && code == 0)
+        fputs("[", stdout);
+    json_array_foreach(list, index, instance)
+    {
+        json_int_t number = json_integer_value(json_object_get(instance, ids ? "pm_id" : "pid"));
+
+        printf(ids ? "%s %d" : "%s%d\n", ids && index > 0 ? "," : "", (int)number);
+    }
+    if (ids && code == 0)
+        fputs(" ]\n", stdout);
+    json_decref(list);
+    return code;
+}
+
+int app_pid(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, strcmp(argv[0], "id") == 0 ? "NAME" : NULL, run_pid);
+}
+
+static int run_logs(const struct app_args *args, const char *command)
+{
+    json_t *list = NULL;
+    int code = get_list(args->word_count > 0 ? args->words[0] : NULL, &list);
+
+    (void)command;
+    if (code == 0)
+        code = app_logs_run(list, args);
+    json_decref(list);
+    return code;
+}
+
+int app_logs(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, NULL, run_logs);
+}
+
+static int ask_target(const char *what, const char *target, const char *name, const char *value)
+{
+    json_t *request = json_pack("{s:s}", "target", target);
+
+    if (name != NULL)
+        json_object_set_new(request, name, json_string(value));
+    return app_code(home_ask(what, request, HOME_IF_RUNNING, NULL));
+}
+
+static int run_flush(const struct app_args *args, const char *command)
+{
+    return ask_target(command, args->word_count > 0 ? args->words[0] : "all", NULL, NULL);
+}
+
+int app_flush(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, strcmp(argv[0], "reset") == 0 ? "NAME|ID|all" : NULL, run_flush);
+}
+
+static int run_scale(const struct app_args *args, const char *command)
+{
+    if (args->word_count < 2) {
+        fprintf(stderr, "usage: pelayan %s NAME N|+N|-N\n", command);
+        return 1;
+    }
+    return app_show_after(ask_target(command, args->words[0], "count", args->words[1]), args);
+}
+
+int app_scale(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, "NAME N|+N|-N", run_scale);
+}
+
+static int run_signal(const struct app_args *args, const char *command)
+{
+    (void)command;
+    if (args->word_count < 2) {
+        fputs("usage: pelayan sendSignal SIGNAL NAME|ID\n", stderr);
+        return 1;
+    }
+    return ask_target("signal", args->words[1], "signal", args->words[0]);
+}
+
+int app_signal(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, "SIGNAL NAME|ID", run_signal);
+}
+
+static int run_send(const struct app_args *args, const char *command)
+{
+    if (args->word_count < 2) {
+        fprintf(stderr, "usage: pelayan %s NAME|ID TEXT\n", command);
+        return 1;
+    }
+    return ask_target(command, args->words[0], "text", args->words[1]);
+}
+
+int app_send(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, "NAME|ID TEXT", run_send);
+}
+
+static const struct {
+    const char *command;
+    const char *what;
+    enum home_wish wish;
+    const char *done;
+} simple[] = {
+    {"save", "save", HOME_IF_RUNNING, "saved"},
+    {"dump", "save", HOME_IF_RUNNING, "saved"},
+    {"resurrect", "resurrect", HOME_START, NULL},
+    {"ping", "ping", HOME_START, "pong"},
+    {"reloadLogs", "reload-logs", HOME_IF_RUNNING, "reopened"},
+};
+
+static int run_simple(const struct app_args *args, const char *command)
+{
+    for (size_t i = 0; i < COUNT(simple); i++) {
+        json_t *request;
+        int code;
+
+        if (strcmp(simple[i].command, command) != 0)
+            continue;
+        request = json_pack("{s:b}", "force", args->force);
+        if (strcmp(command, "resurrect") == 0)
+            json_object_set_new(request, "inherited", home_environment());
+        code = app_code(home_ask(simple[i].what, request, simple[i].wish, NULL));
+        if (code == 0 && simple[i].done == NULL)
+            return app_show_after(0, args);
+        if (code == 0 && !args->silent)
+            puts(simple[i].done);
+        return code;
+    }
+    return 1;
+}
+
+int app_simple(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, NULL, run_simple);
+}
+
+static int run_kill(const struct app_args *args, const char *command)
+{
+    int asked = home_kill();
+
+    (void)command;
+    if (!args->silent)
+        puts(asked == 2 ? "nothing was running" : "all apps have ended");
+    return asked == 1 ? 1 : 0;
+}
+
+int app_kill(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, NULL, run_kill);
+}

@@ -1,0 +1,15 @@
+/* What the app commands have in common. Runs in: the process the user started. */
+#pragma once
+
+#include <stdbool.h>
+
+struct app_args;
+
+/* From what home_ask() returns to an exit code; says so when there is no runner. */
+int app_code(int asked);
+
+/* After a change that went well: the list, as wanted. Returns the exit code. */
+int app_show_after(int asked, const struct app_args *args);
+
+/* Standard output is a terminal that likes colour. */
+bool app_colour(const struct app_args *args);
