@@ -53,8 +53,8 @@ static bool resolve(struct conf_call *call, struct slice host, uint16_t port,
         conf_hint(call, "use an address of this machine, or only the port");
         return false;
     }
-    for (struct addrinfo *item = found;
-         item != NULL && target->count < LISTEN_ADDRESSES_MAX; item = item->ai_next) {
+    for (struct addrinfo *item = found; item != NULL && target->count < LISTEN_ADDRESSES_MAX;
+         item = item->ai_next) {
         struct address *address = &target->addresses[target->count++];
 
         memcpy(&address->any, item->ai_addr, item->ai_addrlen);
@@ -116,7 +116,7 @@ static bool read_address(struct conf_call *call, struct listen_target *target)
 
     if (!slice_starts(text, slice_of("unix:")))
         text = split_range(text, &target->last_port);
-    if (address_parse(text, 80, &target->addresses[0])) {
+    if (!slice_ends(text, slice_of(":")) && address_parse(text, 80, &target->addresses[0])) {
         target->count = 1;
         return check_ports(call, target);
     }

@@ -185,8 +185,11 @@ static bool add_named(struct conf_call *call, struct http_server *server,
 {
     const struct http_location *first = map_get(&server->named, location->name);
 
-    if (first != NULL)
-        return is_duplicate(call, location, first);
+    if (first != NULL) { /* nginx says nothing, and takes the first */
+        conf_warn(call, 1, "location \"%.*s\" stands at %.*s:%u already, ignored",
+                  SLICE_ARG(location->name), SLICE_ARG(first->origin.file), first->origin.line);
+        return true;
+    }
     return map_put(&server->named, location->name, location, NULL) || no_memory(call);
 }
 
