@@ -118,11 +118,10 @@ static void keep_pair(struct slice name, struct keypair *pair, const struct tls_
 
 static bool set_why(struct tls_conn *conn, const char *path, const char *what)
 {
-    char line[600];
+    char *line;
 
-    snprintf(line, sizeof line, "cannot load \"%s\": %s", path, what);
-    if (conn->why == NULL)
-        conn->why = strdup(line);
+    if (conn->why == NULL && asprintf(&line, "cannot load \"%s\": %s", path, what) >= 0)
+        conn->why = line;
     return false;
 }
 

@@ -321,6 +321,7 @@ static struct io_result send_memory(struct h1_stream *stream, size_t bytes_max)
     int count = 0;
     struct chunk *chunk = stream->wire;
 
+    parts[0].iov_len = 0; /* the compiler cannot see that there is one at least */
     for (; chunk != NULL && chunk->fd < 0 && count < IOV_PARTS_MAX && bytes_max > 0;
          chunk = chunk->next) {
         size_t n = chunk->bytes.len < bytes_max ? chunk->bytes.len : bytes_max;
