@@ -178,7 +178,8 @@ static bool set_server(struct conf_call *call)
     case SERVER_ADDED:
         return true;
     case SERVER_INVALID:
-        return conf_error(call, 1, "invalid host or port in upstream \"%.*s\"", SLICE_ARG(server.name));
+        return conf_error(call, 1, "invalid host or port in upstream \"%.*s\"",
+                          SLICE_ARG(server.name));
     case SERVER_NO_MEMORY:
         break;
     }

@@ -108,7 +108,7 @@ int signal_master(const struct run_options *options, const char *command)
     char socket_path[PATH_MAX];
     struct arena *arena = arena_new(4096);
     enum client_result result = CLIENT_NOBODY;
-    struct slice answer;
+    struct slice answer = {0};
     int code;
 
     find_pid_path(options, pid_path);

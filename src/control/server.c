@@ -39,6 +39,7 @@ struct connection {
     size_t len, capacity;
     char *unsent; /* owned: the end of an answer the client has not taken yet, or NULL */
     size_t unsent_len, sent;
+    struct task go_on; /* to the next line, when a command that took a while has been answered */
 };
 
 struct request {
@@ -69,15 +70,23 @@ int control_listen(const char *path)
     return fd;
 }
 
+/* A task that is still queued frees it: its place in the list of tasks must stay. */
 static void connection_free(struct connection *connection)
 {
     if (connection->waiting != NULL)
         connection->waiting->connection = NULL;
+    connection->waiting = NULL;
     if (connection->io.loop != NULL)
         loop_unwatch(&connection->io);
-    close(connection->io.fd);
-    list_remove(&connection->link);
-    connection->server->connection_count--;
+    if (connection->io.fd >= 0)
+        close(connection->io.fd);
+    connection->io.fd = -1;
+    if (list_linked(&connection->link)) {
+        list_remove(&connection->link);
+        connection->server->connection_count--;
+    }
+    if (connection->go_on.queued)
+        return;
     free(connection->line);
     free(connection->unsent);
     free(connection);
@@ -152,13 +161,28 @@ static void run_lines(struct connection *connection)
     }
 }
 
+static void on_go_on(struct task *task)
+{
+    struct connection *connection = container_of(task, struct connection, go_on);
+
+    if (connection->io.fd < 0)
+        connection_free(connection); /* the client has left meanwhile */
+    else
+        run_lines(connection);
+}
+
 static void answer(struct control_request *public, bool ok, struct slice text, bool is_json)
 {
     struct request *request = container_of(public, struct request, public);
+    struct connection *connection = request->connection;
 
-    if (request->connection != NULL)
-        write_answer(request->connection, ok, text, is_json);
+    if (connection != NULL)
+        write_answer(connection, ok, text, is_json);
     request_free(request);
+    if (connection == NULL)
+        return;
+    connection->go_on.run = on_go_on;
+    loop_defer(connection->server->loop, &connection->go_on);
 }
 
 void control_answer(struct control_request *request, bool ok, struct slice text)

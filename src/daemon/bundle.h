@@ -43,6 +43,9 @@ void bundle_free(struct bundle *bundle);
 /* Hands everything to a worker. False: errno. */
 bool bundle_send(const struct bundle *bundle, int channel_fd);
 
+/* Is a log's name another file's, or nobody's, since it was opened? */
+bool bundle_logs_moved(const struct bundle *bundle);
+
 /* Opens all logs anew behind their numbers. What cannot be opened keeps its file, with a message in
  * `diag`. */
 void bundle_reopen_logs(struct bundle *bundle, struct diag *diag);

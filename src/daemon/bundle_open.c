@@ -137,6 +137,21 @@ void bundle_reopen_logs(struct bundle *bundle, struct diag *diag)
     }
 }
 
+bool bundle_logs_moved(const struct bundle *bundle)
+{
+    for (size_t i = 0; i < bundle->manifest->logs.count; i++) {
+        struct stat open_file;
+        struct stat named;
+
+        if (fstat(bundle->logs[i]->fd, &open_file) != 0)
+            continue;
+        if (stat(bundle->manifest->logs.items[i].data, &named) != 0 ||
+            named.st_ino != open_file.st_ino || named.st_dev != open_file.st_dev)
+            return true;
+    }
+    return false;
+}
+
 static int listen_patiently(const struct bundle *bundle, const struct listen_options *options)
 {
     int tries = bundle->tables->wait_for_address ? BIND_TRIES : 1;

@@ -33,10 +33,11 @@ void fd_table_fini(struct fd_table *table)
 static struct shared_fd *add_name(struct fd_table *table, struct slice name)
 {
     struct shared_fd *shared = malloc(sizeof *shared + name.len + 1);
-    char *text = (char *)(shared + 1);
+    char *text;
 
     if (shared == NULL)
         return NULL;
+    text = (char *)(shared + 1);
     memcpy(text, name.data, name.len);
     text[name.len] = '\0';
     *shared = (struct shared_fd){.fd = -1, .name = slice_make(text, name.len)};

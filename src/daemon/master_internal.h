@@ -73,6 +73,7 @@ struct master {
     unsigned crashes;     /* in a row, of workers that died young */
     struct control_server *control;
     struct list reopening; /* control requests that wait for the worker's answer */
+    bool reopen_wanted;    /* as soon as the worker has taken or refused the bundle it was handed */
     struct list stopping;  /* ... for the end */
     pid_t upgrade_check;   /* the new program's -t, or 0 */
     bool upgrade_wanted;   /* as soon as the rollout under way has ended */

@@ -82,6 +82,8 @@ static void finish(struct master *master, bool ok, struct slice text)
     if (master->phase != MASTER_RUNNING)
         return;
     notify("READY=1");
+    if (master->reopen_wanted)
+        master_reopen(master, NULL);
     if (rollout->again) {
         rollout->again = false;
         list_each(it, keep, &rollout->waiting_next)
@@ -162,6 +164,8 @@ bool rollout_take_verdict(struct master *master, struct verdict *verdict)
         return false;
     }
     log_text(master, verdict->text); /* warnings */
+    if (master->current != NULL && bundle_logs_moved(master->current))
+        master_reopen(master, NULL); /* nginx opens them anew, too: some rotate by a reload */
     diag_init(&diag);
     rollout->bundle = bundle_open(&master->tables, verdict->manifest_fd, verdict->record_fd, &diag);
     verdict->manifest_fd = -1;
@@ -271,7 +275,7 @@ void rollout_failed(struct master *master, struct worker_process *worker, uint64
     bundle_free(rollout->bundle);
     rollout->bundle = NULL;
     rollout->target = NULL;
-    if (worker != master->worker)
-        worker_order_stop(worker);
+    if (worker != master->worker && worker->state != WORKER_LEAVING)
+        worker_order_stop(worker); /* one that drains has connections to finish */
     finish(master, false, why);
 }

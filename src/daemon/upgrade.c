@@ -207,6 +207,8 @@ static bool take_worker(struct master *master, struct unpacker *unpacker)
         return true;
     keep_open(fd, false);
     master->worker = worker_adopt(master, pid, fd);
+    if (master->worker != NULL)
+        master->worker->sent = master->generation;
     return master->worker != NULL;
 }
 

@@ -200,28 +200,61 @@ static void close_incoming(struct worker *worker)
     worker->incoming_count = 0;
 }
 
-static void replace_logs(struct worker *worker, uint64_t generation)
+static void close_new_logs(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->new_log_count; i++)
+        close(worker->new_logs[i]);
+    worker->new_log_count = 0;
+    free(worker->new_logs);
+    worker->new_logs = NULL;
+}
+
+static bool new_logs_fit(const struct worker *worker)
 {
     const struct worker_bundle *current = worker->current;
+
+    return current != NULL && current->generation == worker->new_logs_generation &&
+           current->manifest->logs.count == worker->new_log_count;
+}
+
+/* No loop holds lines of the old files back any more. */
+void worker_flushed(struct worker *worker)
+{
+    uint64_t generation = worker->new_logs_generation;
     struct shared_fd *shared;
 
-    if (current == NULL || current->generation != generation ||
-        current->manifest->logs.count != worker->incoming_count) {
-        close_incoming(worker);
+    if (!new_logs_fit(worker)) {
+        close_new_logs(worker);
         tell(worker, MESSAGE_REOPENED, generation, "the logs are those of another configuration");
         return;
     }
-    for (size_t i = 0; i < worker->incoming_count; i++) {
-        shared = fd_table_ref(&worker->logs, current->manifest->logs.items[i]);
+    for (size_t i = 0; i < worker->new_log_count; i++) {
+        shared = fd_table_ref(&worker->logs, worker->current->manifest->logs.items[i]);
         if (shared == NULL)
-            close(worker->incoming[i]);
+            close(worker->new_logs[i]);
         else
-            shared_fd_replace(shared, worker->incoming[i]);
+            shared_fd_replace(shared, worker->new_logs[i]);
         fd_table_unref(&worker->logs, shared);
     }
-    worker->incoming_count = 0;
+    worker->new_log_count = 0; /* they have new owners */
+    close_new_logs(worker);
     redirect_stderr(worker);
     tell(worker, MESSAGE_REOPENED, generation, "");
+}
+
+/* First every loop writes what it holds back for the old files. A second order that comes meanwhile
+ * replaces the first. */
+static void replace_logs(struct worker *worker, uint64_t generation)
+{
+    close_new_logs(worker);
+    worker->new_logs = worker->incoming;
+    worker->new_log_count = worker->incoming_count;
+    worker->new_logs_generation = generation;
+    worker->incoming = NULL;
+    worker->incoming_count = 0;
+    worker->incoming_capacity = 0;
+    if (worker->flushing == 0)
+        worker_loops_flush(worker);
 }
 
 static void take_fds(struct worker *worker, struct message *message)
@@ -354,6 +387,7 @@ static void fini(struct worker *worker)
     worker_bundle_free(worker->current);
     worker_loops_free(worker);
     close_incoming(worker);
+    close_new_logs(worker);
     free(worker->incoming);
     fd_table_fini(&worker->listeners);
     fd_table_fini(&worker->logs);

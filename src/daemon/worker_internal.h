@@ -25,8 +25,8 @@ struct worker_loop {
     pthread_t thread;
     bool has_thread;                         /* the first one runs in the worker's own thread */
     bool used;                               /* answer to `use`: the loop took the snapshot */
-    struct mail use, drain, stop;            /* to the loop */
-    struct mail use_done, drain_done, empty; /* to the first loop */
+    struct mail use, drain, stop, flush;                 /* to the loop */
+    struct mail use_done, drain_done, empty, flush_done; /* to the first loop */
 };
 
 /* What the master sent for one generation, and what was made of it. */
@@ -56,6 +56,10 @@ struct worker {
     int *incoming;        /* owned: descriptors received for what comes next */
     size_t incoming_count;
     size_t incoming_capacity;
+    int *new_logs; /* owned: descriptors that take the place of the current bundle's logs */
+    size_t new_log_count;
+    uint64_t new_logs_generation;
+    unsigned flushing;              /* loops that have not written what their logs hold back */
     struct worker_bundle *current;  /* in use on every loop; NULL: none yet */
     struct worker_bundle *building; /* its builder thread runs */
     pthread_t builder;
@@ -81,6 +85,7 @@ bool worker_loops_start(struct worker *worker, const struct manifest *manifest);
 void worker_use(struct worker *worker, struct worker_bundle *bundle); /* answers by worker_used() */
 void worker_loops_drain(struct worker *worker);                       /* then worker_loops_stop() */
 void worker_loops_stop(struct worker *worker);
+void worker_loops_flush(struct worker *worker); /* answers by worker_flushed() */
 
 /* worker_bundle.c: takes all of `fds` over. NULL: message in `diag`. */
 struct worker_bundle *worker_bundle_new(struct worker *worker, const int *fds, size_t count,
@@ -94,4 +99,5 @@ bool worker_bundle_build(
 void worker_built(struct worker *worker,
                   struct worker_bundle *bundle); /* snapshot NULL: it failed */
 void worker_used(struct worker *worker, bool by_all);
+void worker_flushed(struct worker *worker);
 const struct log *worker_log(const struct worker *worker);

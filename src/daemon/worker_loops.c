@@ -211,6 +211,40 @@ void worker_loops_drain(struct worker *worker)
     }
 }
 
+static void on_flush_done(struct loop *loop, struct mail *mail)
+{
+    struct worker *worker = container_of(mail, struct worker_loop, flush_done)->worker;
+
+    (void)loop;
+    if (worker->over)
+        return;
+    assert(worker->flushing > 0);
+    if (--worker->flushing == 0)
+        worker_flushed(worker);
+}
+
+static void on_order_flush(struct loop *loop, struct mail *mail)
+{
+    struct worker_loop *one = container_of(mail, struct worker_loop, flush);
+
+    (void)loop;
+    if (one->worker->over)
+        return;
+    http_loop_flush_logs(one->http);
+    one->flush_done.run = on_flush_done;
+    loop_post(home(one->worker), &one->flush_done);
+}
+
+void worker_loops_flush(struct worker *worker)
+{
+    assert(worker->flushing == 0);
+    worker->flushing = worker->loop_count;
+    for (unsigned i = 0; i < worker->loop_count; i++) {
+        worker->loops[i].flush.run = on_order_flush;
+        loop_post(worker->loops[i].loop, &worker->loops[i].flush);
+    }
+}
+
 static void on_order_stop(struct loop *loop, struct mail *mail)
 {
     struct worker_loop *one = container_of(mail, struct worker_loop, stop);

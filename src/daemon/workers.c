@@ -179,6 +179,17 @@ void workers_kill(struct master *master, int number)
     }
 }
 
+static void on_respawn(struct deadline *deadline)
+{
+    worker_respawn(container_of(deadline, struct master, respawn));
+}
+
+static void respawn_after(struct master *master, uint64_t pause_ms)
+{
+    master->respawn.on_expire = on_respawn;
+    deadline_arm(master->loop, &master->respawn, pause_ms);
+}
+
 /* With the config that is current: it has been served before. */
 void worker_respawn(struct master *master)
 {
@@ -195,12 +206,7 @@ void worker_respawn(struct master *master)
     }
     if (worker != NULL)
         worker_order_stop(worker);
-    deadline_arm(master->loop, &master->respawn, RESPAWN_MAX_MS);
-}
-
-static void on_respawn(struct deadline *deadline)
-{
-    worker_respawn(container_of(deadline, struct master, respawn));
+    respawn_after(master, RESPAWN_MAX_MS);
 }
 
 static void replace(struct master *master, uint64_t lived_ms)
@@ -218,8 +224,7 @@ static void replace(struct master *master, uint64_t lived_ms)
         pause_ms = RESPAWN_MAX_MS;
     log_write(&master->log, LOG_LEVEL_ALERT, 0,
               "workers die at start, the next one starts in %llu ms", (unsigned long long)pause_ms);
-    master->respawn.on_expire = on_respawn;
-    deadline_arm(master->loop, &master->respawn, pause_ms);
+    respawn_after(master, pause_ms);
 }
 
 static void log_end(const struct worker_process *worker, int status)
@@ -360,29 +365,36 @@ static void log_diag(const struct master *master, const struct diag *diag)
         log_write(&master->log, LOG_LEVEL_EMERG, 0, "%s", entry->message);
 }
 
-/* `request` NULL: a signal. */
-void master_reopen(struct master *master, struct control_request *request)
+static void reopen_now(struct master *master)
 {
+    struct bundle *current = master->current;
     struct worker_process *worker = master->worker;
+    bool waits = false;
     struct diag diag;
-    bool failed;
 
     log_write(&master->log, LOG_LEVEL_NOTICE, 0, "reopening logs");
     diag_init(&diag);
-    if (master->current != NULL)
-        bundle_reopen_logs(master->current, &diag);
-    log_diag(master, &diag);
-    failed = diag_failed(&diag);
-    if (master->current != NULL)
-        master_log_to(master, master->current);
-    if (worker != NULL && worker->sent == master->current->generation &&
-        bundle_send_logs(master->current, worker->channel.fd)) {
-        if (request != NULL && !failed)
-            list_push_back(&master->reopening, &request->link);
-    } else if (request != NULL && !failed) {
-        control_answer(request, true, slice_of(""));
+    if (current != NULL) {
+        bundle_reopen_logs(current, &diag);
+        log_diag(master, &diag);
+        master_log_to(master, current);
+        waits = worker != NULL && worker->sent == current->generation &&
+                bundle_send_logs(current, worker->channel.fd);
     }
-    if (request != NULL && failed)
-        control_answer(request, false, slice_of(diag.first->message));
+    if (diag_failed(&diag))
+        master_answer_all(&master->reopening, false, slice_of(diag.first->message));
+    else if (!waits)
+        master_answer_all(&master->reopening, true, slice_of(""));
     diag_fini(&diag);
+}
+
+/* `request` NULL: a signal. What a worker has been handed and does not use yet are the files as
+ * they were opened then: it gets the new ones when it does. */
+void master_reopen(struct master *master, struct control_request *request)
+{
+    if (request != NULL)
+        list_push_back(&master->reopening, &request->link);
+    master->reopen_wanted = master->rollout.step == ROLLOUT_HANDING;
+    if (!master->reopen_wanted)
+        reopen_now(master);
 }

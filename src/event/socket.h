@@ -52,8 +52,8 @@ int socket_error(int fd);
 void socket_nodelay(int fd, bool on);
 void socket_cork(int fd, bool on);
 
-/* Acknowledges what was received at once: a peer that writes twice and has Nagle's algorithm on sends
- * its second piece only then. */
+/* Acknowledges what was received at once: a peer that writes twice and has Nagle's algorithm on
+ * sends its second piece only then. */
 void socket_quickack(int fd);
 
 /* Closes with RST instead of FIN (reset_timedout_connection). */

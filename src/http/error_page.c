@@ -148,7 +148,8 @@ void error_page_answer(struct exchange *x, int status)
         (void)follow(x, page, status);
         return;
     }
-    x->flags &= ~(unsigned)(X_STATUS_FIXED | X_STATUS_ANY); /* an error of the error's page is told */
+    x->flags &= ~(unsigned)(X_STATUS_FIXED |
+                            X_STATUS_ANY); /* an error of the error's page is told */
     x->error_status = status;
     response_error_page(x, status);
 }

@@ -120,7 +120,7 @@ void exchange_free_spares(struct http_loop *http)
 
 void exchange_start(struct exchange *x)
 {
-    x->http->counters.requests++;
+    http_count(&x->http->counters.requests, 1);
     x->step = STEP_SERVER;
     exchange_run(x);
 }

@@ -56,4 +56,4 @@ static inline struct file_entry *file_entry_ref(struct file_entry *entry)
 }
 
 /* The last one closes the file. Fits arena_on_drop(). */
-void file_entry_unref(void *entry);
+void file_entry_unref(void *data);

@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -132,12 +133,24 @@ static void on_pause_over(struct deadline *deadline)
         deadline_arm(listener->http->loop, deadline, ACCEPT_PAUSE_MS);
 }
 
+/* Without a descriptor accept() fails before it looks whether anybody is there. */
+static bool somebody_waits(const struct http_listener *listener)
+{
+    struct pollfd socket = {.fd = listener->io.fd, .events = POLLIN};
+
+    return poll(&socket, 1, 0) > 0;
+}
+
 /* The kernel says at once again that a connection waits: asking without a pause would keep the
  * processor busy, and fill the log. */
 static void cannot_accept(struct http_listener *listener, int error)
 {
     const struct http_listen *listen = &listener->user->conf->listens[listener->index];
 
+    if (!somebody_waits(listener))
+        return;
+    if ((error == EMFILE || error == ENFILE) && make_place(listener->http))
+        return;
     log_write(error_log_of(listen->fallback->settings), LOG_LEVEL_CRIT, error,
               "cannot accept a connection on %.*s, again in %d ms", SLICE_ARG(listener->key),
               ACCEPT_PAUSE_MS);
@@ -155,14 +168,12 @@ static void on_acceptable(struct io *io, unsigned events)
     for (int i = 0; i < ACCEPT_BATCH && listener->io.fd >= 0; i++) {
         int fd = socket_accept(listener->io.fd, &peer);
 
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE) && make_place(listener->http))
-            continue;
         if (fd < 0) {
             if (errno != EAGAIN && errno != EINTR)
                 cannot_accept(listener, errno);
             return;
         }
-        listener->http->counters.accepted++;
+        http_count(&listener->http->counters.accepted, 1);
         h1_conn_accept(listener, fd, &peer);
     }
 }
@@ -257,6 +268,11 @@ bool http_loop_use(struct http_loop *http, struct snapshot *snapshot, const int 
     if (before != NULL)
         snapshot_user_unref(before);
     return ok;
+}
+
+void http_loop_flush_logs(struct http_loop *http)
+{
+    log_writers_flush(http);
 }
 
 static void tell_if_empty(struct http_loop *http)
@@ -354,7 +370,8 @@ bool http_loop_add(struct http_loop *http, struct client_conn *conn)
     }
     list_push_back(&http->connections, &conn->link);
     http->connection_count++;
-    http->counters.handled++;
+    http_count(&http->counters.active, 1);
+    http_count(&http->counters.handled, 1);
     return true;
 }
 
@@ -364,6 +381,7 @@ void http_loop_remove(struct http_loop *http, struct client_conn *conn)
     list_remove(&conn->link);
     assert(http->connection_count > 0);
     http->connection_count--;
+    http_count(&http->counters.active, -1);
     tell_if_empty(http);
 }
 
@@ -375,11 +393,11 @@ void http_loop_set_idle(struct http_loop *http, struct client_conn *conn, bool i
         return;
     if (idle) {
         list_push_back(&http->idle, &conn->idle_link);
-        http->counters.waiting++;
+        http_count(&http->counters.waiting, 1);
         return;
     }
     list_remove(&conn->idle_link);
-    http->counters.waiting--;
+    http_count(&http->counters.waiting, -1);
 }
 
 void *http_loop_slot(struct http_loop *http, const struct feature *feature, size_t bytes)

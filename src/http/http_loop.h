@@ -35,14 +35,21 @@ struct http_listener {
     struct deadline pause;      /* no descriptor was free: it accepts again after that */
 };
 
-struct http_counters { /* written by the loop's thread, read by any (relaxed) */
+struct http_counters { /* changed by http_count() in the loop's thread, read by any (relaxed) */
     uint64_t accepted;
     uint64_t handled;
     uint64_t requests;
-    uint64_t reading;
-    uint64_t writing;
-    uint64_t waiting;
+    uint64_t active;  /* open connections */
+    uint64_t reading; /* ... whose request's head has begun to come */
+    uint64_t writing; /* ... with a request that is being answered */
+    uint64_t waiting; /* ... between two requests */
 };
+
+/* Only the loop's own thread counts, so that a plain addition will do; others may look meanwhile. */
+static inline void http_count(uint64_t *counter, int change)
+{
+    __atomic_store_n(counter, *counter + (uint64_t)(int64_t)change, __ATOMIC_RELAXED);
+}
 
 struct http_loop {
     struct loop *loop;             /* borrowed */

@@ -125,8 +125,8 @@ const struct http_server *server_table_find(const struct http_listen *listen, st
         server = find_head(&table->heads, host);
     if (server == NULL)
         server = find_tail(&table->tails, host);
-    for (struct name_regex *row = table->regexes;
-         server == NULL && host.len > 0 && row != NULL; row = row->next)
+    for (struct name_regex *row = table->regexes; server == NULL && host.len > 0 && row != NULL;
+         row = row->next)
         if (regex_match(row->regex, host, subject) == REGEX_YES)
             server = row->server;
     return server != NULL ? server : listen->fallback;

@@ -49,6 +49,9 @@ void http_loop_free(struct http_loop *http);
  * from them stay. */
 bool http_loop_use(struct http_loop *http, struct snapshot *snapshot, const int *fds);
 
+/* Writes the lines that access logs hold back: before their files are opened anew. */
+void http_loop_flush_logs(struct http_loop *http);
+
 /* Graceful end: accept no more, close idle connections, let running exchanges finish and answer
  * `Connection: close`. */
 void http_loop_drain(struct http_loop *http);

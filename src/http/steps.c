@@ -264,6 +264,7 @@ static enum verdict step_content(struct exchange *x)
 
 void exchange_refuse(struct exchange *x, int status)
 {
+    http_count(&x->http->counters.requests, 1);
     (void)exchange_fail(x, status);
     exchange_run(x);
 }

@@ -408,3 +408,34 @@ def test_interim_answers_while_a_streamed_body_is_sent(pelayan, raw_backend):
     site = single(pelayan, raw_backend(script), "proxy_request_buffering off; client_max_body_size 0;")
     answer = site.get("/", method="POST", body=b"x" * 2_000_000)
     assert answer.status == 200 and len(answer.interim) == 5
+
+
+def test_next_upstream_timeout(pelayan, backend):
+    """Another peer is not tried after that time."""
+    slow, good = backend(answers="when released"), backend(name="good")
+    site = two(
+        pelayan, slow, good, "proxy_read_timeout 300ms; proxy_next_upstream_timeout 100ms;"
+    )
+    assert site.get("/").status == 504
+    assert good.count == 0
+
+
+def test_source_address_and_tcp_keepalive(pelayan, raw_backend):
+    """proxy_bind chooses where connections come from; those of different sources are not mixed."""
+    sources = []
+
+    def script(wire):
+        sources.append(wire.socket.getpeername()[0])
+        while wire.read_until(b"\r\n\r\n"):
+            wire.send(OK)
+
+    app = raw_backend(script)
+    site = pelayan.run(
+        main="worker_processes 1;",
+        http=f"""server {{ location / {{ proxy_pass {app.url}; proxy_bind $arg_from; proxy_socket_keepalive on; }}
+            location /fixed {{ proxy_pass {app.url}; proxy_bind 127.0.0.9; }} }}""",
+    )
+    for path in ("/?from=127.0.0.2", "/?from=127.0.0.3", "/?from=127.0.0.2", "/fixed", "/"):
+        assert site.get(path).status == 200
+    assert sources == ["127.0.0.2", "127.0.0.3", "127.0.0.9", "127.0.0.1"]
+    assert site.get("/?from=nonsense").status == 502

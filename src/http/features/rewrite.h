@@ -109,4 +109,4 @@ enum phase_verdict rewrite_run(const struct rewrite_conf *conf, struct exchange 
 /* Hears of every step that did something, in this thread, until it is set to NULL: for `explain`.
  */
 typedef void rewrite_observer(struct exchange *x, const struct rewrite_step *step);
-void rewrite_observe(rewrite_observer *observer);
+void rewrite_observe(rewrite_observer *wanted);

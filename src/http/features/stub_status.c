@@ -34,7 +34,7 @@ static struct totals count(const struct exchange *x)
 
         if (loop == NULL)
             continue;
-        sum.active += __atomic_load_n(&loop->connection_count, __ATOMIC_RELAXED);
+        sum.active += read_counter(&loop->counters.active);
         sum.accepted += read_counter(&loop->counters.accepted);
         sum.handled += read_counter(&loop->counters.handled);
         sum.requests += read_counter(&loop->counters.requests);

@@ -483,7 +483,7 @@ static struct h1_conn *detach(struct exchange *x)
     conn->stream = NULL;
     conn->epoch++;
     conn->requests++;
-    conn->http->counters.writing--;
+    http_count(&conn->http->counters.writing, -1);
     exchange_free(x);
     return conn;
 }

@@ -88,7 +88,7 @@ static bool begin_request(struct h1_conn *conn, bool pipelined)
     x->connection_start_ms = conn->start_ms;
     conn->stream = stream;
     conn->state = H1_HEAD;
-    http->counters.reading++;
+    http_count(&http->counters.reading, 1);
     http_loop_set_idle(http, &conn->client, false);
     return true;
 }
@@ -98,7 +98,7 @@ void h1_drop_head(struct h1_conn *conn)
     struct exchange *x = conn->stream->x;
 
     assert(conn->state == H1_HEAD);
-    conn->http->counters.reading--;
+    http_count(&conn->http->counters.reading, -1);
     conn->state = H1_WAITING;
     conn->stream = NULL;
     exchange_free(x);
@@ -110,8 +110,8 @@ static void enter_exchange(struct h1_conn *conn)
 {
     if (conn->state != H1_HEAD)
         return;
-    conn->http->counters.reading--;
-    conn->http->counters.writing++;
+    http_count(&conn->http->counters.reading, -1);
+    http_count(&conn->http->counters.writing, 1);
     conn->state = H1_EXCHANGE;
 }
 

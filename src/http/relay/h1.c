@@ -64,17 +64,26 @@ static enum parse_result refuse_head(struct relay *r, enum h1_error error)
     return PARSE_ERROR;
 }
 
+/* The peer's own limit, less what a request needs to arrive before it. */
+static uint64_t idle_ms(uint64_t peer_seconds)
+{
+    uint64_t ms = peer_seconds * 1000;
+
+    return ms >= 2000 ? ms - 1000 : ms / 2 + 1;
+}
+
 /* "Keep-Alive: timeout=5": the connection is given up earlier than that. */
 static void heed_keep_alive(struct relay *r)
 {
     struct slice value = header_list_value(r->answer.fields, HEADER_KEEP_ALIVE);
+    struct slice name = slice_of("timeout=");
     struct slice token;
     uint64_t seconds;
 
     while (value.len > 0 && header_next_token(&value, &token))
-        if (slice_starts(token, slice_of("timeout=")) &&
-            slice_to_u64(slice_skip(token, strlen("timeout=")), &seconds) && seconds < 86400)
-            r->conn->idle_max_ms = seconds == 0 ? 1 : seconds * 1000;
+        if (slice_starts(token, name) && slice_to_u64(slice_skip(token, name.len), &seconds) &&
+            seconds < 86400)
+            r->conn->idle_max_ms = idle_ms(seconds);
 }
 
 static enum parse_result take_head(struct relay *r, struct h1_state *state)

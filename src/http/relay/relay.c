@@ -326,6 +326,13 @@ static void wait_for_connection(struct relay *r)
     relay_await(r, r->conf->connect_timeout);
 }
 
+/* What we have run out of says nothing about the peer, and the next one could not be asked either.
+ */
+static bool is_our_own_want(int os_error)
+{
+    return os_error == EMFILE || os_error == ENFILE || os_error == ENOMEM || os_error == ENOBUFS;
+}
+
 /* False: `r` may be gone, or a connection is under way. */
 static bool give_up_peer(struct relay *r, int os_error)
 {
@@ -335,6 +342,12 @@ static bool give_up_peer(struct relay *r, int os_error)
                                     .os_error = os_error,
                                     .what = "connect() failed"};
 
+    if (is_our_own_want(os_error)) {
+        log_about(&r->x->log, LOG_LEVEL_CRIT, os_error, "no connection can be opened");
+        relay_end_try(r, 500);
+        relay_refuse(r, 500);
+        return false;
+    }
     relay_lost(r, &refused);
     return false;
 }
