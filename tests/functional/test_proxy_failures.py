@@ -439,3 +439,18 @@ def test_source_address_and_tcp_keepalive(pelayan, raw_backend):
         assert site.get(path).status == 200
     assert sources == ["127.0.0.2", "127.0.0.3", "127.0.0.9", "127.0.0.1"]
     assert site.get("/?from=nonsense").status == 502
+
+
+def test_a_streamed_body_survives_a_stale_connection(pelayan, raw_backend):
+    """What was taken from the client and not sent goes to the new connection."""
+    bodies = []
+
+    def script(wire):
+        wire.read_until(b"\r\n\r\n")
+        bodies.append(wire.read(300_000))
+        wire.send(OK)  # and closes, as if it were idle for too long
+
+    site = single(pelayan, raw_backend(script), "proxy_request_buffering off; client_max_body_size 0;")
+    for _ in range(20):
+        assert site.get("/", method="PUT", body=b"x" * 300_000).status == 200
+    assert [len(b) for b in bodies] == [300_000] * 20

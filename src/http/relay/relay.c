@@ -399,7 +399,6 @@ static void repeat_on_new(struct relay *r)
     deadline_disarm(&r->deadline);
     pool_close(r->conn);
     r->conn = NULL;
-    relay_out_clear(r);
     r->flags |= RELAY_FRESH_ONLY;
     r->flags &= ~(unsigned)RELAY_BEGAN_SEND;
     r->try->sent_bytes = 0;
@@ -423,7 +422,6 @@ void relay_lost(struct relay *r, const struct failure *failure)
     }
     go_on = relay_may_go_on(r, failure->cause) && pick_has_more(&r->pick);
     log_failure(r, failure, go_on);
-    relay_out_clear(r);
     relay_end_try(r, (unsigned)failure->status);
     relay_release_peer(r, false, failure->outcome);
     buf_unref(r->in);

@@ -336,7 +336,8 @@ void relay_ask(struct relay *r)
     tries_of(x)->trailers = NULL;
     try->connect_ms = (int64_t)(loop_now_ms(x->loop) - try->start_ms);
     x->doing = "sending request to upstream";
-    relay_out_clear(r);
+    if ((r->flags & RELAY_STREAMS) == 0) /* of a stream nothing was sent yet, or we were not here */
+        relay_out_clear(r);
     if (!fill(r)) {
         relay_refuse(r, 500);
         return;
