@@ -171,4 +171,5 @@ char *report_tail(struct instance *instance, bool errors); /* the last lines; ma
 
 /* state.c */
 bool state_save(struct apps *apps, struct diag *diag);
+void state_autosave(struct apps *apps); /* if `startup` asked for it */
 json_t *state_load(struct apps *apps, struct diag *diag);

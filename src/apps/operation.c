@@ -148,6 +148,7 @@ static void operation_finish(struct operation *operation)
     json_t *result = operation->result;
 
     list_remove(&operation->link);
+    state_autosave(operation->apps);
     if (text != NULL)
         result = json_pack("{s:s}", "message", text);
     operation->answer(operation->context, text == NULL, result);

@@ -2,6 +2,7 @@
  * shell had in its environment is not in it. Runs in: master. */
 #include "apps/apps_internal.h"
 #include "base/diag.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,6 +88,21 @@ bool state_save(struct apps *apps, struct diag *diag)
     saved = replace(apps, text, diag);
     free(text);
     return saved;
+}
+
+void state_autosave(struct apps *apps)
+{
+    char *path = NULL;
+    struct diag diag;
+
+    if (apps->stopping || asprintf(&path, "%s/autosave", apps->home) < 0)
+        return;
+    diag_init(&diag);
+    if (access(path, F_OK) == 0 && !state_save(apps, &diag))
+        log_write(apps->log, LOG_LEVEL_ERROR, 0, "%s",
+                  diag.first == NULL ? "no memory" : diag.first->message);
+    diag_fini(&diag);
+    free(path);
 }
 
 json_t *state_load(struct apps *apps, struct diag *diag)

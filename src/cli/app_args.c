@@ -34,7 +34,6 @@ static const struct flag flags[] = {
     SWITCH("silent", "-s", silent, false),
     SWITCH("no-daemon", NULL, no_daemon, false),
     SWITCH("no-color", NULL, no_color, false),
-    SWITCH("mini-list", "-m", mini, false),
     VALUE("env", NULL, env_name, false),
     VALUE("only", NULL, only, false),
     SWITCH("err", NULL, err, true),

@@ -12,7 +12,7 @@ struct app_args {
     json_t *spec; /* owned: keys given as flags, and "args" from behind "--" */
     const char *words[APP_WORDS_MAX];
     size_t word_count;
-    bool force, update_env, json, silent, no_daemon, no_color, mini;
+    bool force, update_env, json, silent, no_daemon, no_color;
     bool err, out, raw, timestamp, nostream; /* of logs */
     const char *env_name;
     const char *only;

@@ -321,6 +321,8 @@ static int run_simple(const struct app_args *args, const char *command)
         request = json_pack("{s:b}", "force", args->force);
         if (strcmp(command, "resurrect") == 0)
             json_object_set_new(request, "inherited", home_environment());
+        if (strcmp(command, "resurrect") == 0 && args->no_daemon)
+            return app_run_here(command, request, args);
         code = app_code(home_ask(simple[i].what, request, simple[i].wish, NULL));
         if (code == 0 && simple[i].done == NULL)
             return app_show_after(0, args);

@@ -1,6 +1,7 @@
 /* What the app commands have in common. Runs in: the process the user started. */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 
 struct app_args;
@@ -13,3 +14,7 @@ int app_show_after(int asked, const struct app_args *args);
 
 /* Standard output is a terminal that likes colour. */
 bool app_colour(const struct app_args *args);
+
+/* --no-daemon: this process becomes the runner, does `what` (request taken over), and shows the
+ * logs. Returns when the runner ends: the exit code. */
+int app_run_here(const char *what, json_t *request, const struct app_args *args);

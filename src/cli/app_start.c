@@ -148,6 +148,8 @@ static int start_apps(json_t *apps, const struct app_args *args, bool only_new, 
     json_object_set_new(request, "apps", apps);
     json_object_set_new(request, "only_new", json_boolean(only_new));
     json_object_set_new(request, "reload", json_boolean(reload));
+    if (args->no_daemon)
+        return app_run_here("start", request, args);
     return app_show_after(home_ask("start", request, HOME_START, NULL), args);
 }
 

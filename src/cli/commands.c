@@ -1,5 +1,6 @@
 /* Subcommands: one row each. Runs in: the process the user started. */
 #include "base/list.h"
+#include "cli/app_boot.h"
 #include "cli/app_commands.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
@@ -64,7 +65,10 @@ const struct cli_command cli_commands[] = {
     {"reset", app_flush, "NAME|ID|all", "Sets the counters of restarts to zero."},
     {"reloadLogs", app_simple, "", "Opens the logs anew."},
     {"save", app_simple, "[--force]", "Writes the list down for resurrect."},
-    {"resurrect", app_simple, "", "Starts what was saved."},
+    {"resurrect", app_simple, "[--no-daemon]", "Starts what was saved."},
+    {"startup", app_startup, "[--user]", "Apps start with the system, and changes are saved."},
+    {"unstartup", app_unstartup, "[--user]", "They do not any more."},
+    {"init", app_init, "", "Writes an ecosystem.config.js to begin with."},
     {"ping", app_simple, "", "Starts the runner if it is not there."},
     {"kill", app_kill, "", "Stops all apps and the runner."},
     {NULL, NULL, NULL, NULL},
@@ -88,7 +92,8 @@ const char *cli_other_name(const char *name)
                  {"startOrRestart", "restart"},
                  {"startOrReload", "reload"},
                  {"startOrGracefulReload", "reload"},
-                 {"gracefulReload", "reload"}};
+                 {"gracefulReload", "reload"},
+                 {"ecosystem", "init"}};
 
     for (size_t i = 0; i < COUNT(names); i++) {
         if (strcmp(names[i].name, name) == 0)

@@ -439,3 +439,41 @@ def test_cron_restart(runner):
     """Restarts at its times, here every second."""
     runner.ok("start", "sleep 1000", "--name", "timed", "--cron", "* * * * * *")
     wait.until(lambda: runner.env("timed")["restart_time"] >= 2, "two restarts")
+
+
+def test_no_daemon(runner):
+    """In the foreground: logs on standard output, and SIGTERM ends the apps, then the runner."""
+    process = runner.popen("start", "echo hello; sleep 1000", "--name", "front", "--no-daemon")
+    wait.until(lambda: "hello" in process.stdout.readline(), "its log")
+    assert runner.status("front") == ["online"] and runner.pid == process.pid
+    process.terminate()
+    process.communicate(timeout=wait.TIMEOUT)
+    assert process.returncode == 0
+    wait.until(lambda: runner.alive() == [], "nothing to be left")
+    failing = runner.run("start", "/no/such/program", "--no-daemon")
+    assert failing.returncode == 1 and "No such file" in failing.stderr
+
+
+def test_startup(runner):
+    """A unit that brings the apps back, and every change saved from then on."""
+    config = runner.dir / "config"
+    runner.ok("startup", "--user", XDG_CONFIG_HOME=str(config))
+    unit = config / "systemd/user/pelayan-apps.service"
+    assert f"PELAYAN_HOME={runner.home}" in unit.read_text()
+    assert (config / "systemd/user/default.target.wants/pelayan-apps.service").exists()
+    runner.ok("start", "sleep 1000", "--name", "kept")
+    runner.ok("kill")
+    process = runner.popen("resurrect", "--no-daemon")
+    runner.wait_status("kept", "online")
+    process.terminate()
+    assert process.wait(wait.TIMEOUT) == 0
+    process.communicate()
+    runner.ok("unstartup", "--user", XDG_CONFIG_HOME=str(config))
+    assert not unit.exists() and not (runner.home / "autosave").exists()
+
+
+def test_init(runner):
+    """An ecosystem file to begin with; a second one is refused."""
+    runner.ok("init")
+    assert "apps" in (runner.dir / "ecosystem.config.js").read_text()
+    assert "cannot write" in runner.fails("init")

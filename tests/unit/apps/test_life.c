@@ -2,11 +2,13 @@
 #include "apps/apps.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/sanitize.h"
 #include "event/loop.h"
 #include "tests/unit/check.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,6 +291,7 @@ TEST(crash_cycles_leave_nothing)
     uint64_t end_ms = clock_monotonic_ms() + (soak == NULL ? 60000 : 600000);
     struct bench bench;
     unsigned before = 0;
+    size_t held = 0;
 
     setup(&bench);
     ask(&bench, "{~command~:~start~,~apps~:[{~script~:~/bin/false~,~name~:~f~,~cwd~:~/~,"
@@ -296,9 +299,13 @@ TEST(crash_cycles_leave_nothing)
     while (number(&bench, "restart_time") < 20)
         loop_turn(bench.loop, 10);
     before = open_fds();
+    held = mallinfo2().uordblks;
     while (number(&bench, "restart_time") < wanted && clock_monotonic_ms() < end_ms)
         loop_turn(bench.loop, 10);
     CHECK(number(&bench, "restart_time") >= wanted);
     CHECK(open_fds() <= before + 4);
+    if (!WITH_ASAN)
+        CHECK(mallinfo2().uordblks < held + 32768, "%zu bytes, then %zu", held,
+              mallinfo2().uordblks);
     teardown(&bench);
 }
