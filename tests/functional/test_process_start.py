@@ -174,6 +174,7 @@ def test_env_is_cleaned(pelayan):
     site = pelayan.run(
         env={"SECRET": "x", "KEPT": "y"}, main="env KEPT; env MADE=z;", http=PAGE
     )
+    site.wait_for_log("configuration 1 is served")
     environment = Path(f"/proc/{site.workers()[0]}/environ")
     assert environment.exists()  # what was given at exec time is the master's; see the unit test
     assert site.get("/").status == 200
