@@ -346,6 +346,20 @@ static void free_if_empty(struct app *app)
         app_free(app);
 }
 
+static bool app_has_process(const struct app *app)
+{
+    const struct list *lists[] = {&app->instances, &app->retiring};
+
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        list_each(it, keep, (struct list *)lists[i])
+        {
+            if (container_of(it, struct instance, link)->pid > 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 void app_settled(struct instance *instance)
 {
     struct app *app = instance->app;
@@ -353,6 +367,10 @@ void app_settled(struct instance *instance)
 
     if (app->rollout != NULL)
         rollout_on_settled(app->rollout, instance);
+    /* nobody is there to accept: who connects must be refused, not left to wait; while it waits for
+     * a restart, clients do */
+    if (!app_has_process(app) && instance->state != STATE_WAITING)
+        cluster_fini(&app->cluster);
     if (instance->free_after && instance->pid == 0) {
         instance_free(instance);
         app_changed(app);
@@ -383,15 +401,8 @@ bool apps_idle(const struct apps *apps)
 {
     list_each(it, keep, &apps->apps)
     {
-        const struct app *app = container_of(it, struct app, link);
-
-        if (!list_empty(&app->retiring))
+        if (app_has_process(container_of(it, struct app, link)))
             return false;
-        list_each(one, next, &app->instances)
-        {
-            if (container_of(one, struct instance, link)->pid > 0)
-                return false;
-        }
     }
     return true;
 }

@@ -51,7 +51,8 @@ struct instance {
     bool start_again;      /* stopping: to be started afterwards */
     bool free_after;       /* stopping: to be forgotten afterwards */
     bool trial;            /* part of a rollout: it must become ready, or be given up */
-    bool disconnecting;    /* a cluster worker that was asked to leave before it is signalled */
+    bool disconnecting;    /* a cluster worker that finishes before it is signalled */
+    bool disconnected;     /* it was asked to, once */
     bool killed;           /* SIGKILL was sent */
     pid_t pid;             /* 0: no process */
     struct io process;     /* the pidfd */

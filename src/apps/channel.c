@@ -64,6 +64,7 @@ static bool read_some(struct channel *channel)
     }
     if (got <= 0) {
         channel_close(channel);
+        channel->on_end(channel);
         return false;
     }
     channel->len += (size_t)got;

@@ -18,6 +18,7 @@ struct channel {
     size_t len;
     bool skipping;                             /* the rest of a line that was too long */
     void (*on_ready)(struct channel *channel); /* process.send('ready'), or it listens */
+    void (*on_end)(struct channel *channel);   /* the app has closed it; it is closed here too */
 };
 
 /* The master's end is watched, the app's end is `*child_fd` (the caller closes it). False: errno.

@@ -15,6 +15,7 @@ struct handle {
     struct list link;
     char *key; /* owned: what the worker calls it */
     int fd;
+    bool wanted; /* asked for since cluster_begin_change() */
 };
 
 void cluster_init(struct cluster *cluster)
@@ -22,16 +23,32 @@ void cluster_init(struct cluster *cluster)
     list_init(&cluster->handles);
 }
 
+static void handle_free(struct handle *handle)
+{
+    list_remove(&handle->link);
+    close(handle->fd);
+    free(handle->key);
+    free(handle);
+}
+
 void cluster_fini(struct cluster *cluster)
+{
+    list_each(it, keep, &cluster->handles) handle_free(container_of(it, struct handle, link));
+}
+
+void cluster_begin_change(struct cluster *cluster)
+{
+    list_each(it, keep, &cluster->handles) container_of(it, struct handle, link)->wanted = false;
+}
+
+void cluster_end_change(struct cluster *cluster)
 {
     list_each(it, keep, &cluster->handles)
     {
         struct handle *handle = container_of(it, struct handle, link);
 
-        list_remove(it);
-        close(handle->fd);
-        free(handle->key);
-        free(handle);
+        if (!handle->wanted)
+            handle_free(handle);
     }
 }
 
@@ -140,6 +157,8 @@ static void on_query(struct cluster *cluster, struct channel *channel, json_t *m
              key_part(message, "index"));
     errno = 0;
     handle = handle_for(cluster, message, key);
+    if (handle != NULL)
+        handle->wanted = true;
     answer = json_pack("{s:s, s:i, s:s, s:O?}", "cmd", "NODE_CLUSTER", "errno",
                        handle == NULL ? -errno : 0, "key", key, "ack", seq);
     if (handle == NULL)

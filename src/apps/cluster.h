@@ -20,6 +20,10 @@ struct cluster {
 void cluster_init(struct cluster *cluster);
 void cluster_fini(struct cluster *cluster); /* closes all sockets */
 
+/* Between these two each socket that is still wanted is asked for; the others are closed. */
+void cluster_begin_change(struct cluster *cluster);
+void cluster_end_change(struct cluster *cluster);
+
 /* True: the worker says that it listens now. */
 bool cluster_on_message(struct cluster *cluster, struct channel *channel, struct slice line);
 

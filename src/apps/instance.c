@@ -106,8 +106,10 @@ static enum instance_state start(struct instance *instance)
         say(instance, LOG_LEVEL_ERROR, instance->reason);
         return passing && !instance->trial ? wait_for(instance, TRY_AGAIN_MS) : STATE_ERRORED;
     }
+    /* a worker of a cluster that listens must do so too; one that never does is ready at once */
     waits = instance->spec->ready_kind != READY_SPAWNED ||
-            (instance->trial && spec_is_cluster(instance->spec));
+            (instance->trial && spec_is_cluster(instance->spec) &&
+             cluster_listens(&instance->app->cluster));
     if (!waits)
         return become_online(instance);
     deadline_arm(loop, &instance->timer, ready_timeout_ms(instance));
@@ -230,6 +232,7 @@ static enum instance_state not_again(struct instance *instance)
 static enum instance_state lose_patience(struct instance *instance)
 {
     if (instance->disconnecting) {
+        instance->disconnecting = false;
         process_ask_to_stop(instance);
         return STATE_STOPPING;
     }

@@ -191,6 +191,16 @@ static void on_channel_ready(struct channel *channel)
         instance_event(instance, EVENT_READY);
 }
 
+/* A worker that leaves closes its channel when it has finished its connections; what else keeps it
+ * alive (timers, pools) is ended by the signal. */
+static void on_channel_end(struct channel *channel)
+{
+    struct instance *instance = container_of(channel, struct instance, channel);
+
+    if (instance->disconnecting)
+        instance_event(instance, EVENT_PATIENCE);
+}
+
 static bool open_channel(struct instance *instance, struct kit *kit)
 {
     struct app *app = instance->app;
@@ -203,6 +213,7 @@ static bool open_channel(struct instance *instance, struct kit *kit)
     }
     instance->channel.cluster = spec_is_cluster(instance->spec) ? &app->cluster : NULL;
     instance->channel.on_ready = on_channel_ready;
+    instance->channel.on_end = on_channel_end;
     return true;
 }
 
@@ -307,6 +318,7 @@ bool process_start(struct instance *instance)
     if (started) {
         instance->killed = false;
         instance->disconnecting = false;
+        instance->disconnected = false;
         write_pid_file(instance);
         ready_begin(&instance->probe);
     } else {
@@ -368,9 +380,11 @@ void process_ask_to_stop(struct instance *instance)
     uint64_t patience_ms = spec->kill_timeout_ms;
     bool asked = false;
 
-    if (instance->free_after && spec_is_cluster(spec) && !instance->disconnecting) {
+    if (instance->free_after && spec_is_cluster(spec) && !instance->disconnected &&
+        cluster_listens(&instance->app->cluster)) {
         asked = cluster_disconnect(&instance->channel);
         instance->disconnecting = asked;
+        instance->disconnected = true;
         patience_ms = DRAIN_MS;
     } else if (spec->shutdown_with_message) {
         asked = channel_send_text(&instance->channel, "shutdown");

@@ -127,6 +127,9 @@ static void begin_next(struct rollout *rollout)
     while (old == NULL && rollout->next < rollout->count)
         old = find(rollout->app, rollout->ids[rollout->next++]);
     if (old == NULL) {
+        /* all are new: a socket that none of them asked for leads to nobody */
+        if (rollout->count > 0)
+            cluster_end_change(&rollout->app->cluster);
         finish(rollout, NULL);
         return;
     }
@@ -228,6 +231,7 @@ struct rollout *rollout_start(struct app *app)
     list_each(it, keep, &app->instances)
         rollout->ids[rollout->count++] = container_of(it, struct instance, link)->id;
     app->rollout = rollout;
+    cluster_begin_change(&app->cluster);
     step_later(rollout);
     return rollout;
 }

@@ -258,6 +258,33 @@ def test_cluster_shares_one_port(runner, port):
     assert pids == {str(app["pid"]) for app in runner.list()}
 
 
+def test_stopped_cluster_refuses(runner, port):
+    """Nobody waits in the backlog of an app that is stopped, or of a port it has left."""
+    runner.file("web.js", f"const VERSION='v1';{SERVER}")
+    runner.ok("start", "web.js", "-i", "2", PORT=str(port))
+    wait.until(lambda: runner.ok("logs", "--nostream", "--raw").count("listening") == 2, "both")
+    claim = Port()
+    other = claim.number
+    claim.release()
+    runner.ok("reload", "web", "--update-env", PORT=str(other))
+    assert get(other).startswith("v1 ")
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), 2).close()
+    runner.ok("stop", "web")
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", other), 2).close()
+
+
+def test_reload_of_a_cluster_that_never_listens(runner):
+    """Workers of a queue have no port to become ready on."""
+    runner.file("job.js", "setInterval(() => {}, 1000)")
+    runner.ok("start", "job.js", "-i", "2")
+    before = {app["pid"] for app in runner.list()}
+    runner.ok("reload", "job")
+    assert before.isdisjoint({app["pid"] for app in runner.list()})
+    assert runner.status("job") == ["online", "online"]
+
+
 def keep_asking(port, stop, failures, answers):
     while not stop.is_set():
         try:
