@@ -9,6 +9,7 @@
 #include "balance/balance_internal.h"
 #include "balance/peer.h"
 #include "balance/upstream.h"
+#include "tls/conn.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -170,8 +171,13 @@ static void take_off_shelf(struct peer_conn *conn)
 static bool is_quiet(struct peer_conn *conn)
 {
     char byte;
-    struct io_result result = socket_peek(conn->io.fd, &byte, 1);
+    struct io_result result;
 
+    if (conn->tls != NULL) { /* tickets for later sessions may come at any time */
+        tls_on_events(conn->tls, IO_READ);
+        return tls_recv(conn->tls, &byte, 1).kind == IO_AGAIN;
+    }
+    result = socket_peek(conn->io.fd, &byte, 1);
     if (result.kind != IO_AGAIN)
         return false;
     conn->io.ready &= ~(unsigned)IO_READ;
@@ -329,6 +335,7 @@ static int conn_detach(struct peer_conn *conn)
         take_off_shelf(conn);
     if (conn->session != NULL && conn->session_free != NULL)
         conn->session_free(conn->session);
+    tls_conn_free(conn->tls);
     loop_unwatch(&conn->io);
     peer_state_unref(conn->state);
     conn_free(conn->pool, conn);
@@ -337,8 +344,11 @@ static int conn_detach(struct peer_conn *conn)
 
 void pool_close(struct peer_conn *conn)
 {
-    if (conn != NULL)
-        close(conn_detach(conn));
+    if (conn == NULL)
+        return;
+    if (conn->tls != NULL)
+        tls_close_notify(conn->tls);
+    close(conn_detach(conn));
 }
 
 void pool_close_reset(struct peer_conn *conn)

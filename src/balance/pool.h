@@ -18,6 +18,7 @@
 struct keepalive;
 struct peer_state;
 struct pool;
+struct tls_conn;
 
 struct peer_conn {
     struct io io; /* watched all its life; set io.on_ready after taking; io.ready is up to date */
@@ -32,6 +33,7 @@ struct peer_conn {
     uint64_t opened_ms;
     uint64_t idle_max_ms; /* shorter than keepalive_timeout if the peer said so ("Keep-Alive:
                              timeout=5"); 0: it did not */
+    struct tls_conn *tls; /* owned; NULL: in the clear, or TLS has not begun */
     void *session;        /* the protocol's state that goes along (TLS later), or NULL */
     void (*session_free)(void *session); /* called at close when session is set */
     unsigned request_count;              /* given out so many times, this one included */

@@ -22,11 +22,11 @@ enum {
     BURST_PAUSE_MS = 1000,
 };
 
-struct tls_conn *tls_accept(const struct tls_accept *accept)
+struct tls_conn *tls_conn_new(SSL_CTX *context, struct loop *loop, struct io *io)
 {
     struct tls_conn *conn = calloc(1, sizeof *conn);
     BIO *bio = conn == NULL ? NULL : tls_bio_new(&conn->wire);
-    SSL *ssl = bio == NULL ? NULL : SSL_new(accept->fallback->context);
+    SSL *ssl = bio == NULL ? NULL : SSL_new(context);
 
     if (ssl == NULL) {
         BIO_free(bio);
@@ -35,12 +35,21 @@ struct tls_conn *tls_accept(const struct tls_accept *accept)
     }
     SSL_set_bio(ssl, bio, bio); /* takes it over */
     SSL_set_app_data(ssl, conn);
-    SSL_set_accept_state(ssl);
     conn->ssl = ssl;
-    conn->loop = accept->loop;
+    conn->loop = loop;
+    conn->wire.io = io;
+    return conn;
+}
+
+struct tls_conn *tls_accept(const struct tls_accept *accept)
+{
+    struct tls_conn *conn = tls_conn_new(accept->fallback->context, accept->loop, accept->io);
+
+    if (conn == NULL)
+        return NULL;
+    SSL_set_accept_state(conn->ssl);
     conn->choice = accept->choice;
     conn->owner = accept->owner;
-    conn->wire.io = accept->io;
     conn->wire.early = accept->early;
     conn->wire.drained = (accept->io->ready & (IO_READ | IO_HANGUP | IO_ERROR)) == 0;
     return conn;
@@ -54,6 +63,7 @@ void tls_conn_free(struct tls_conn *conn)
         SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(conn->ssl);
     buf_unref(conn->wire.early);
+    free(conn->session_key);
     free(conn->why);
     free(conn);
 }
@@ -65,7 +75,11 @@ void tls_set_why(struct tls_conn *conn, const char *what)
 
     if (conn->why != NULL)
         return; /* the first reason is the cause of the others */
-    snprintf(line, sizeof line, "%s (%s)", what, tls_error_text(text, sizeof text));
+    long verify = SSL_is_server(conn->ssl) ? X509_V_OK : SSL_get_verify_result(conn->ssl);
+
+    snprintf(line, sizeof line, "%s (%s)%s%s", what, tls_error_text(text, sizeof text),
+             verify == X509_V_OK ? "" : ": certificate verify error: ",
+             verify == X509_V_OK ? "" : X509_verify_cert_error_string(verify));
     conn->why = strdup(line);
 }
 
@@ -120,7 +134,7 @@ enum tls_progress tls_handshake(struct tls_conn *conn)
     case SSL_ERROR_SYSCALL:
         conn->failed = true;
         if (conn->why == NULL && conn->wire.error == 0)
-            conn->why = strdup("the client closed the connection");
+            conn->why = strdup("the peer closed the connection");
         return TLS_FAILED;
     default:
         conn->failed = true;

@@ -6,6 +6,8 @@
 
 #include <openssl/ssl.h>
 
+struct session_cache;
+
 struct tls_conn {
     SSL *ssl;             /* owned */
     struct tls_wire wire; /* the BIO's */
@@ -18,12 +20,17 @@ struct tls_conn {
     uint32_t burst_bytes;   /* sent without a pause */
     uint32_t pending_bytes; /* of a record that could not be sent whole */
     uint32_t record_bytes;  /* 0: small ones first */
+    char *session_key;      /* heap; to backends: what its sessions are kept by */
+    struct session_cache *sessions; /* where */
     bool established;
     bool failed; /* nothing may be sent any more */
     bool read_wants_write;
     bool fault_is_ours;
     unsigned char session_context[32]; /* of the server chosen */
 };
+
+/* A connection of `context` on `io`, without a side. NULL: no memory. */
+struct tls_conn *tls_conn_new(SSL_CTX *context, struct loop *loop, struct io *io);
 
 /* Remembers the library's reason behind `what`. */
 void tls_set_why(struct tls_conn *conn, const char *what);

@@ -137,14 +137,14 @@ static bool set_dh(SSL_CTX *context, const struct tls_settings *s)
     return ok;
 }
 
-static bool set_commands(SSL_CTX *context, const struct tls_settings *s)
+static bool set_commands(SSL_CTX *context, const struct tls_settings *s, unsigned side)
 {
     SSL_CONF_CTX *conf = SSL_CONF_CTX_new();
     bool ok = conf != NULL;
 
     if (ok) {
-        SSL_CONF_CTX_set_flags(conf, SSL_CONF_FLAG_FILE | SSL_CONF_FLAG_SERVER |
-                                         SSL_CONF_FLAG_CERTIFICATE | SSL_CONF_FLAG_SHOW_ERRORS);
+        SSL_CONF_CTX_set_flags(conf, SSL_CONF_FLAG_FILE | side | SSL_CONF_FLAG_CERTIFICATE |
+                                         SSL_CONF_FLAG_SHOW_ERRORS);
         SSL_CONF_CTX_set_ssl_ctx(conf, context);
     }
     for (const struct tls_item *it = s->commands; ok && it != NULL; it = it->next)
@@ -176,7 +176,7 @@ static bool set_offer(struct arena *arena, SSL_CTX *context, const struct tls_se
     if (!set_dh(context, s))
         return false;
     *what = "cannot apply \"ssl_conf_command\"";
-    return set_commands(context, s);
+    return set_commands(context, s, SSL_CONF_FLAG_SERVER);
 }
 
 /* ---- sessions */
@@ -217,6 +217,36 @@ static bool configure(struct tls_store *store, SSL_CTX *context, const struct tl
         SSL_CTX_set_max_early_data(context, 16384);
     return set_sessions(context, s, &fault->what) &&
            set_offer(store->arena, context, s, &fault->what) && set_trust(context, s, fault);
+}
+
+bool tls_context_offer(SSL_CTX *context, const struct tls_settings *s, char *why, size_t why_bytes)
+{
+    char ciphers[4096];
+    char text[256];
+    const char *what = "the list of ciphers cannot be used";
+    bool ok = s->ciphers.len < sizeof ciphers;
+
+    SSL_CTX_set_min_proto_version(context, 0);
+    SSL_CTX_set_max_proto_version(context, 0);
+    SSL_CTX_clear_options(context, SSL_OP_NO_SSL_MASK);
+    SSL_CTX_set_options(context, protocol_options(s->protocols));
+    snprintf(ciphers, sizeof ciphers, "%.*s", SLICE_ARG(s->ciphers));
+    ok = ok && SSL_CTX_set_cipher_list(context, ciphers) == 1;
+    if (ok) {
+        what = "a configuration command cannot be applied";
+        ok = set_commands(context, s, SSL_CONF_FLAG_CLIENT);
+    }
+    if (ok && s->trusted_ca.name.len > 0) {
+        what = "the file of trusted certificates cannot be loaded";
+        ok = add_trusted(SSL_CTX_get_cert_store(context), s->trusted_ca.bytes);
+    }
+    if (ok && s->crl.bytes.data != NULL) {
+        what = "the list of revoked certificates cannot be loaded";
+        ok = add_crls(SSL_CTX_get_cert_store(context), s->crl.bytes);
+    }
+    if (!ok)
+        snprintf(why, why_bytes, "%s (%s)", what, tls_error_text(text, sizeof text));
+    return ok;
 }
 
 SSL_CTX *tls_context_for(struct tls_store *store, const struct tls_settings *settings,

@@ -57,5 +57,10 @@ struct context_fault {
 SSL_CTX *tls_context_for(struct tls_store *store, const struct tls_settings *settings,
                          struct context_fault *fault);
 
+/* What a context for backends has in common with those for clients: protocols, ciphers, commands,
+ * whom to trust. False: `why` says what failed. */
+bool tls_context_offer(SSL_CTX *context, const struct tls_settings *settings, char *why,
+                       size_t why_bytes);
+
 /* Makes `ssl`, which began with another server's context, behave as this one's. */
 bool tls_context_apply(SSL *ssl, const struct tls_server *server);

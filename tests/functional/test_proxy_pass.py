@@ -108,7 +108,6 @@ WRONG = [
     ("location / { proxy_pass 127.0.0.1:1; }", "invalid URL prefix"),
     ("location / { proxy_pass http://127.0.0.1:99999; }", "invalid port"),
     ("location / { proxy_pass http://; }", "no host"),
-    ("location / { proxy_pass https://127.0.0.1:1; }", "TLS"),
     ("location / { proxy_pass http://a; proxy_pass http://b; }", "duplicate"),
     ("proxy_pass http://127.0.0.1:1;", "proxy_pass"),
     ("location / { proxy_pass http://127.0.0.1:1; proxy_http_version 3; }", "invalid value"),

@@ -9,12 +9,13 @@
 #include "http/conf.h"
 #include "http/core_conf.h"
 #include "http/features/proxy_internal.h"
+#include "http/features/proxy_ssl.h"
 #include "http/uri.h"
 
 #include <assert.h>
 #include <stdio.h>
 
-enum { DEFAULT_PORT = 80 };
+enum { DEFAULT_PORT = 80, SECURE_PORT = 443 };
 
 /* ---- URLs */
 
@@ -87,7 +88,7 @@ bool proxy_parse_url(struct slice text, struct proxy_url *url, const char **erro
         return false;
     }
     if (url->name.len == url->authority.len) {
-        url->port_number = url->tls ? 443 : DEFAULT_PORT;
+        url->port_number = url->tls ? SECURE_PORT : DEFAULT_PORT;
         url->port = slice_of(url->tls ? "443" : "80");
         return true;
     }
@@ -96,7 +97,7 @@ bool proxy_parse_url(struct slice text, struct proxy_url *url, const char **erro
         return false;
     }
     url->port_number = (uint16_t)port;
-    if (port == DEFAULT_PORT)
+    if (port == (url->tls ? SECURE_PORT : DEFAULT_PORT))
         url->host_header = url->name;
     return true;
 }
@@ -112,13 +113,6 @@ struct template *proxy_template(struct conf_call *call, size_t index, struct sli
     if (template == NULL)
         conf_error(call, index, "%s", error == NULL ? "no memory" : error);
     return template;
-}
-
-static bool refuse_tls(struct conf_call *call)
-{
-    conf_error(call, 1, "https protocol requires the TLS module, which this build does not have");
-    conf_hint(call, "use http:// to a backend in a trusted network");
-    return false;
 }
 
 /* Where a part of the URI could not be told apart from what the location matched. */
@@ -152,11 +146,12 @@ static bool set_fixed(struct conf_call *call, struct proxy_pass *pass,
 
     if (!proxy_parse_url(text, &pass->url, &error))
         return conf_error(call, 1, "%s", error);
-    if (pass->url.tls)
-        return refuse_tls(call);
+    if (pass->url.tls && !proxy_ssl_prepare(call))
+        return false;
     if (pass->url.uri.len > 0 && !check_uri_place(call, location))
         return false;
-    pass->upstream = upstream_for(call, 1, pass->url.authority, DEFAULT_PORT);
+    pass->upstream = upstream_for(call, 1, pass->url.authority,
+                                  pass->url.tls ? SECURE_PORT : DEFAULT_PORT);
     if (pass->upstream == NULL)
         return false;
     return set_default_redirect(call->loader, pass, text) || conf_error(call, 1, "no memory");
@@ -166,8 +161,8 @@ static bool set_variable(struct conf_call *call, struct proxy_pass *pass)
 {
     struct slice text = conf_arg(call, 1);
 
-    if (slice_eq_nocase(slice_head(text, 8), slice_of("https://")))
-        return refuse_tls(call);
+    if (!proxy_ssl_prepare(call)) /* the scheme may come out of a variable, too */
+        return false;
     pass->variable_url = proxy_template(call, 1, text);
     pass->upstreams = upstreams_of(call->loader);
     if (pass->upstreams == NULL)
@@ -339,9 +334,10 @@ void proxy_find_upstream(struct relay *r)
     const char *error = "no memory";
 
     if (!template_eval(state->pass->variable_url, &x->subject, &text) ||
-        !proxy_parse_url(text, &state->url, &error) || state->url.tls) {
-        log_about(&x->log, LOG_LEVEL_ERROR, 0, "%s in \"%.*s\"; answering 500",
-                  state->url.tls ? "https, which needs the TLS module," : error, SLICE_ARG(text));
+        !proxy_parse_url(text, &state->url, &error) ||
+        (state->url.tls && !proxy_ssl_use(r, state->url.name))) {
+        log_about(&x->log, LOG_LEVEL_ERROR, 0, "%s in \"%.*s\"; answering 500", error,
+                  SLICE_ARG(text));
         relay_refuse(r, 500);
         return;
     }
@@ -351,7 +347,7 @@ void proxy_find_upstream(struct relay *r)
         return;
     }
     address = arena_zalloc(relay_arena(r), sizeof *address);
-    if (address != NULL && address_parse(state->url.authority, DEFAULT_PORT, address) &&
+    if (address != NULL && address_parse(state->url.authority, state->url.port_number, address) &&
         address->len > 0)
         use_addresses(r, address, 1);
     else
@@ -415,7 +411,9 @@ static void start(struct exchange *x, void *data)
     state->conf = conf;
     state->pass = pass;
     state->url = pass->url;
-    if (!set_request(r, conf))
+    bool secure = pass->upstream != NULL && state->url.tls;
+
+    if (!set_request(r, conf) || (secure && !proxy_ssl_use(r, state->url.name)))
         relay_refuse(r, 500);
     else if (pass->upstream == NULL)
         proxy_find_upstream(r);

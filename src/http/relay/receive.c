@@ -3,6 +3,7 @@
 #include "balance/pool.h"
 #include "base/buf.h"
 #include "http/relay/relay_internal.h"
+#include "tls/transport.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -61,16 +62,11 @@ struct io_result relay_receive(struct relay *r, size_t max)
     if (!make_room(r))
         return (struct io_result){.kind = IO_FAILED, .error = ENOMEM};
     room = buf_room(r->in) < max ? buf_room(r->in) : max;
-    result = socket_recv(io->fd, r->in->data + r->in->end, room);
-    if (result.kind == IO_AGAIN)
-        io->ready &= ~(unsigned)IO_READ;
+    result = transport_recv(io, r->conn->tls, r->in->data + r->in->end, room);
     if (result.kind == IO_END || result.kind == IO_FAILED)
         r->flags |= RELAY_PEER_CLOSED;
     if (result.kind != IO_DONE)
         return result;
-    /* A short read has emptied the socket; with a hang-up announced the end is still to be read. */
-    if (result.bytes < room && (io->ready & (IO_HANGUP | IO_ERROR)) == 0)
-        io->ready &= ~(unsigned)IO_READ;
     r->in->end += (uint32_t)result.bytes;
     r->received += result.bytes;
     r->try->received_bytes += result.bytes;

@@ -10,10 +10,13 @@
 #include "http/relay/relay_internal.h"
 #include "http/response.h"
 #include "http/tunnel.h"
+#include "tls/client.h"
+#include "tls/conn.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -297,6 +300,11 @@ static bool open_conn(struct relay *r)
     errno = EADDRNOTAVAIL;
     if (!set_source(r, &options, &target.variant))
         return false;
+    if (r->tls != NULL) {
+        struct slice client = slice_make((const char *)&r->tls, sizeof r->tls);
+
+        target.variant = pool_variant(pool_variant(target.variant, client), r->tls_name);
+    }
     if ((r->flags & RELAY_FRESH_ONLY) == 0)
         r->conn = pool_take(pool, &target);
     if (r->conn == NULL)
@@ -352,6 +360,58 @@ static bool give_up_peer(struct relay *r, int os_error)
     return false;
 }
 
+/* Sessions are kept by peer and name: whoever else answers there must prove who it is anew. */
+static bool begin_tls(struct relay *r)
+{
+    struct slice key = {0};
+    struct tls_connect connect = {.loop = r->x->loop,
+                                  .io = &r->conn->io,
+                                  .client = r->tls,
+                                  .name = r->tls_name.data,
+                                  .send_name = r->tls_send_name};
+
+    if (r->tls_reuse)
+        key = arena_printf(relay_arena(r), "%s %.*s", peer_text(r->pick.peer),
+                           SLICE_ARG(r->tls_name));
+    connect.session_key = key;
+    r->conn->tls = tls_connect(&connect);
+    return r->conn->tls != NULL;
+}
+
+/* True: the request can be sent. False: it is under way, or `r` may be gone. */
+static bool shake_hands(struct relay *r)
+{
+    struct failure failed = {.outcome = OUTCOME_REFUSED, .cause = NEXT_ERROR, .status = 502};
+    char why[500];
+
+    if (r->conn->tls == NULL && !begin_tls(r)) {
+        give_up_peer(r, ENOMEM);
+        return false;
+    }
+    r->x->doing = "SSL handshaking to upstream";
+    enum tls_progress progress = tls_handshake(r->conn->tls);
+
+    if (progress == TLS_DONE)
+        return true;
+    if (progress == TLS_MORE)
+        return false;
+    snprintf(why, sizeof why, "%s", tls_why(r->conn->tls));
+    failed.what = why;
+    relay_lost(r, &failed);
+    return false;
+}
+
+/* A connection that was idle has shaken hands before. */
+static void go_on_connected(struct relay *r)
+{
+    bool fresh = r->tls != NULL && r->conn->tls == NULL;
+
+    if (!r->conn->connected || fresh)
+        wait_for_connection(r);
+    if (r->conn->connected && (!fresh || shake_hands(r)))
+        relay_ask(r);
+}
+
 void relay_connect(struct relay *r)
 {
     enum pick_result result;
@@ -371,10 +431,7 @@ void relay_connect(struct relay *r)
         give_up_peer(r, errno);
         return;
     }
-    if (r->conn->connected)
-        relay_ask(r);
-    else
-        wait_for_connection(r);
+    go_on_connected(r);
 }
 
 /* ---- failures */
@@ -405,10 +462,8 @@ static void repeat_on_new(struct relay *r)
     r->x->doing = "connecting to upstream";
     if (!open_conn(r))
         give_up_peer(r, errno);
-    else if (r->conn->connected)
-        relay_ask(r);
     else
-        wait_for_connection(r);
+        go_on_connected(r);
 }
 
 void relay_lost(struct relay *r, const struct failure *failure)
@@ -469,8 +524,10 @@ static void on_ready(struct io *io, unsigned events)
     struct relay *r = conn->user;
 
     assert(r->conn == conn);
+    if (conn->tls != NULL)
+        events = tls_on_events(conn->tls, events);
     if (r->state == RELAY_CONNECTING) {
-        if (finish_connect(r))
+        if ((conn->connected || finish_connect(r)) && (r->tls == NULL || shake_hands(r)))
             relay_ask(r);
     } else if (r->state == RELAY_ASKING) {
         relay_ask_more(r);

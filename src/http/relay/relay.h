@@ -25,6 +25,7 @@ struct peer_conn;
 struct relay;
 struct relay_frame;
 struct relay_try;
+struct tls_client;
 struct tunnel;
 struct upstream;
 
@@ -150,6 +151,10 @@ struct relay {
     void *codec_state;   /* arena */
     void *feature_state; /* the feature's */
     struct upstream *upstream;
+    struct tls_client *tls; /* borrowed: of the config; NULL: in the clear */
+    struct slice tls_name;  /* whom we mean to speak with; terminated; arena */
+    bool tls_send_name;
+    bool tls_reuse;
     struct pick pick;
     struct peer_conn *conn; /* owned while set */
     enum relay_state state;

@@ -6,6 +6,7 @@
 #include "http/body.h"
 #include "http/chunk.h"
 #include "http/relay/relay_internal.h"
+#include "tls/transport.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -156,7 +157,8 @@ static struct io_result send_file(struct relay *r, struct chunk *chunk)
 {
     size_t bytes = chunk->file_bytes < SENDFILE_BYTES_MAX ? (size_t)chunk->file_bytes
                                                           : SENDFILE_BYTES_MAX;
-    struct io_result result = socket_sendfile(r->conn->io.fd, chunk->fd, &chunk->offset, bytes);
+    struct io_result result = transport_sendfile(&r->conn->io, r->conn->tls, chunk->fd,
+                                                 &chunk->offset, bytes);
 
     if (result.kind != IO_DONE)
         return result;
@@ -183,13 +185,10 @@ static struct io_result send_once(struct relay *r)
     parts[0] = (struct iovec){0}; /* gcc cannot see that there is something to send */
     int count = gather_parts(r, parts, &bytes);
     bool more = bytes < r->out.head.len + r->out.queued_bytes;
-    struct io_result result = socket_send(r->conn->io.fd, parts, count, more);
+    struct io_result result = transport_send(&r->conn->io, r->conn->tls, parts, count, more);
 
-    if (result.kind == IO_DONE) {
-        if (result.bytes < bytes)
-            r->conn->io.ready &= ~(unsigned)IO_WRITE;
+    if (result.kind == IO_DONE)
         advance(r, result.bytes);
-    }
     return result;
 }
 

@@ -57,6 +57,7 @@ void relay_upgrade(struct relay *r)
     struct tunnel_setup setup = {.x = x,
                                  .client = client,
                                  .peer = &r->conn->io,
+                                 .peer_tls = r->conn->tls,
                                  .peer_early = buf_used(r->in) > 0 ? buf_ref(r->in) : NULL,
                                  .peer_received = &r->try->received_bytes,
                                  .peer_sent = &r->try->sent_bytes,
