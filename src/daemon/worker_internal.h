@@ -23,9 +23,9 @@ struct worker_loop {
     struct loop *loop;      /* owned */
     struct http_loop *http; /* owned */
     pthread_t thread;
-    bool has_thread;                         /* the first one runs in the worker's own thread */
-    bool used;                               /* answer to `use`: the loop took the snapshot */
-    struct mail use, drain, stop, flush;                 /* to the loop */
+    bool has_thread;                     /* the first one runs in the worker's own thread */
+    bool used;                           /* answer to `use`: the loop took the snapshot */
+    struct mail use, drain, stop, flush; /* to the loop */
     struct mail use_done, drain_done, empty, flush_done; /* to the first loop */
 };
 

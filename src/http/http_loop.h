@@ -45,7 +45,8 @@ struct http_counters { /* changed by http_count() in the loop's thread, read by 
     uint64_t waiting; /* ... between two requests */
 };
 
-/* Only the loop's own thread counts, so that a plain addition will do; others may look meanwhile. */
+/* Only the loop's own thread counts, so that a plain addition will do; others may look meanwhile.
+ */
 static inline void http_count(uint64_t *counter, int change)
 {
     __atomic_store_n(counter, *counter + (uint64_t)(int64_t)change, __ATOMIC_RELAXED);

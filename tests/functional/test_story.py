@@ -112,9 +112,7 @@ def test_upgrades_under_load_refuse_nobody(pelayan, apps):
             site.signal(signal.SIGUSR2)
             wait.until(lambda: old not in site.workers() and site.workers(), "another worker", 30)
             wait.until(lambda: load.count > before + 100, "some load")
-    # a client may have been about to reuse a connection that the old worker closed as idle
-    assert load.ends["ConnectionRefusedError"] == 0
-    assert load.ends[200] >= load.count - 5 * Load.CLIENTS and load.ends[502] == 0
+    assert load.failed == []
 
 
 def test_a_killed_worker_refuses_nobody(pelayan, apps):

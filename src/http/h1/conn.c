@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-    DRAIN_PATIENCE_MS = 500,
+    DRAIN_PATIENCE_MS = 1000,
     LINGER_READS = 64, /* in one turn */
 };
 
@@ -211,8 +211,8 @@ static void wait_for_request(struct h1_conn *conn)
     uint64_t wait_ms = first ? h1_conn_core(conn)->client_header_timeout : conn->idle_ms;
 
     assert(conn->stream == NULL);
-    if (conn->http->draining) /* its end was announced to nobody in the answer: now is the time */
-        wait_ms = first ? DRAIN_PATIENCE_MS : conn->keep_ms;
+    if (conn->http->draining) /* the answer did not announce the end: the next one will */
+        wait_ms = conn->keep_ms > DRAIN_PATIENCE_MS ? conn->keep_ms : DRAIN_PATIENCE_MS;
     if (wait_ms == 0) {
         h1_conn_close(conn, false);
         return;
@@ -393,9 +393,21 @@ static void close_idle(struct client_conn *client)
     h1_conn_close(container_of(client, struct h1_conn, client), false);
 }
 
+/* How long a connection that waits for a request is left to a client that may be about to send one:
+ * closing it would cross with the request, and the client could not tell whether it was read. */
+static uint64_t patience_ms(const struct h1_conn *conn, uint64_t now_ms)
+{
+    const struct client_conn *client = &conn->client;
+    uint64_t idle_since_ms = client->keep_until_ms - conn->keep_ms;
+
+    if (conn->requests == 0 || now_ms - idle_since_ms < DRAIN_PATIENCE_MS)
+        return DRAIN_PATIENCE_MS;
+    return client->keep_until_ms > now_ms ? client->keep_until_ms - now_ms : 0;
+}
+
 /* A request under way is answered with `Connection: close`; so is one whose bytes wait in the
- * socket. A connection that has had its answers can go now; who has just come, perhaps while the
- * sockets were changing hands, gets a moment to ask. */
+ * socket, and the next one of a client that has asked a moment ago. Other idle connections can go
+ * now. */
 static void drain(struct client_conn *client)
 {
     struct h1_conn *conn = container_of(client, struct h1_conn, client);
@@ -406,10 +418,10 @@ static void drain(struct client_conn *client)
         (conn->requests == 0 && conn->in != NULL) ||
         socket_peek(conn->io.fd, &byte, 1).kind == IO_DONE)
         return;
-    if (conn->requests == 0)
-        deadline_arm(conn->http->loop, &conn->deadline, DRAIN_PATIENCE_MS);
-    else if (client->keep_until_ms > now_ms)
-        deadline_arm(conn->http->loop, &conn->deadline, client->keep_until_ms - now_ms);
+    uint64_t wait_ms = patience_ms(conn, now_ms);
+
+    if (wait_ms > 0)
+        deadline_arm(conn->http->loop, &conn->deadline, wait_ms);
     else
         h1_conn_close(conn, false);
 }

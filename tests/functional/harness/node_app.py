@@ -113,8 +113,11 @@ class Load:
         try:
             if client is None:
                 client = Client(address)
-            status = client.get(self.path, **self.request).status
-            self.note(status, status != 200 and f"status {status}")
+            answer = client.get(self.path, **self.request)
+            self.note(answer.status, answer.status != 200 and f"status {answer.status}")
+            if (answer.headers.get("Connection") or "").lower() == "close":
+                client.close()
+                client = None
         except Exception as error:
             self.note(type(error).__name__, repr(error))
             if client is not None:
