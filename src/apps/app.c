@@ -425,6 +425,11 @@ void apps_stop_all(struct apps *apps)
     tell_if_idle(apps);
 }
 
+void apps_reopen_logs(struct apps *apps)
+{
+    sinks_reopen(&apps->sinks);
+}
+
 bool apps_know_pid(const struct apps *apps, pid_t pid)
 {
     list_each(it, keep, &apps->apps)

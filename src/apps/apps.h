@@ -34,6 +34,9 @@ void apps_free(struct apps *apps);
 void apps_stop_all(struct apps *apps);
 bool apps_idle(const struct apps *apps);
 
+/* Opens all logs anew by their names. */
+void apps_reopen_logs(struct apps *apps);
+
 /* Is this child one of ours? Then its end is noticed here, and nobody else may wait for it. */
 bool apps_know_pid(const struct apps *apps, pid_t pid);
 

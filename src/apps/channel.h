@@ -14,6 +14,7 @@ struct cluster;
 struct channel {
     struct io io;            /* fd -1: closed */
     struct cluster *cluster; /* borrowed; NULL: not a worker of one */
+    bool is_foreign;         /* another user's: paths in the file system are not opened for it */
     char *line;              /* owned; only while a part of a line waits */
     size_t len;
     bool skipping;                             /* the rest of a line that was too long */

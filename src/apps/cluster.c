@@ -64,30 +64,56 @@ static struct handle *find(const struct cluster *cluster, const char *key)
     return NULL;
 }
 
-/* addressType: 4, 6, or -1 for a unix socket, whose path is in `address`. */
-static int open_socket(json_t *message)
+static int listen_on(const char *text)
+{
+    struct listen_options options = {.backlog = BACKLOG, .fastopen = -1};
+
+    if (address_parse(slice_of(text), 0, &options.address))
+        return socket_listen(&options);
+    errno = EINVAL;
+    return -1;
+}
+
+/* No address means any, of both families where there are two, as node itself does. */
+static int listen_anywhere(int port)
+{
+    char text[32];
+    int fd;
+
+    snprintf(text, sizeof text, "[::]:%d", port);
+    fd = listen_on(text);
+    if (fd >= 0 || errno == EADDRINUSE || errno == EACCES)
+        return fd;
+    snprintf(text, sizeof text, "0.0.0.0:%d", port);
+    return listen_on(text);
+}
+
+/* addressType: 4, 6, or -1 for a unix socket, whose path is in `address`. Other things (datagrams,
+ * inherited descriptors) are not shared. */
+static int open_socket(const struct channel *channel, json_t *message)
 {
     const char *text = json_string_value(json_object_get(message, "address"));
-    json_int_t type = json_integer_value(json_object_get(message, "addressType"));
+    json_t *type_value = json_object_get(message, "addressType");
+    json_int_t type = json_integer_value(type_value);
     json_int_t port = json_integer_value(json_object_get(message, "port"));
-    struct listen_options options = {.backlog = BACKLOG, .fastopen = -1};
     char address[160];
 
-    if (port < 0 || port > 65535) {
+    if (!json_is_integer(type_value) || (type != 4 && type != 6 && type != -1) ||
+        port < (type == -1 ? -1 : 0) || port > 65535) {
         errno = EINVAL;
         return -1;
     }
+    if (type == -1 && channel->is_foreign) {
+        errno = EACCES;
+        return -1;
+    }
+    if (type != -1 && text == NULL)
+        return listen_anywhere((int)port);
     if (type == -1)
         snprintf(address, sizeof address, "unix:%s", text == NULL ? "" : text);
-    else if (text == NULL)
-        snprintf(address, sizeof address, type == 4 ? "0.0.0.0:%d" : "[::]:%d", (int)port);
     else
         snprintf(address, sizeof address, type == 4 ? "%s:%d" : "[%s]:%d", text, (int)port);
-    if (!address_parse(slice_of(address), 0, &options.address)) {
-        errno = EINVAL;
-        return -1;
-    }
-    return socket_listen(&options);
+    return listen_on(address);
 }
 
 static struct handle *add(struct cluster *cluster, const char *key, int fd)
@@ -132,14 +158,15 @@ static long key_part(json_t *message, const char *name)
     return json_is_integer(value) ? (long)json_integer_value(value) : -1;
 }
 
-static struct handle *handle_for(struct cluster *cluster, json_t *message, const char *key)
+static struct handle *handle_for(struct cluster *cluster, const struct channel *channel,
+                                 json_t *message, const char *key)
 {
     struct handle *handle = find(cluster, key);
     int fd;
 
     if (handle != NULL)
         return handle;
-    fd = open_socket(message);
+    fd = open_socket(channel, message);
     return fd < 0 ? NULL : add(cluster, key, fd);
 }
 
@@ -156,7 +183,7 @@ static void on_query(struct cluster *cluster, struct channel *channel, json_t *m
              key_part(message, "port"), key_part(message, "addressType"),
              key_part(message, "index"));
     errno = 0;
-    handle = handle_for(cluster, message, key);
+    handle = handle_for(cluster, channel, message, key);
     if (handle != NULL)
         handle->wanted = true;
     answer = json_pack("{s:s, s:i, s:s, s:O?}", "cmd", "NODE_CLUSTER", "errno",

@@ -198,6 +198,17 @@ static bool start_known(const struct ask *ask, struct operation *operation, stru
     return scaled;
 }
 
+static bool is_repeated(const struct ask *ask, struct app_spec *const *specs, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(specs[i]->name, specs[index]->name) != 0)
+            continue;
+        refuse(ask, "two apps are called \"%s\"", specs[i]->name);
+        return true;
+    }
+    return false;
+}
+
 /* All or none are understood, before the first is started. */
 static bool parse_specs(const struct ask *ask, json_t *list, struct app_spec **specs)
 {
@@ -205,7 +216,7 @@ static bool parse_specs(const struct ask *ask, json_t *list, struct app_spec **s
         const struct app *known;
 
         specs[i] = parse_spec(ask, json_array_get(list, i));
-        if (specs[i] == NULL)
+        if (specs[i] == NULL || is_repeated(ask, specs, i))
             return false;
         known = app_find(ask->apps, specs[i]->name);
         if (known != NULL && flag_of(ask, "only_new") && !flag_of(ask, "force")) {
@@ -573,7 +584,7 @@ static void run_flush(struct ask *ask)
 
 static void run_reload_logs(struct ask *ask)
 {
-    sinks_reopen(&ask->apps->sinks);
+    apps_reopen_logs(ask->apps);
     ask->answer(ask->context, true, NULL);
 }
 

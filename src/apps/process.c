@@ -212,6 +212,7 @@ static bool open_channel(struct instance *instance, struct kit *kit)
         return false;
     }
     instance->channel.cluster = spec_is_cluster(instance->spec) ? &app->cluster : NULL;
+    instance->channel.is_foreign = instance->spec->uid != NULL;
     instance->channel.on_ready = on_channel_ready;
     instance->channel.on_end = on_channel_end;
     return true;

@@ -80,6 +80,8 @@ static void on_signal(struct io *io, unsigned events)
     while (read(io->fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGCHLD)
             reap_strays(runner);
+        else if (info.ssi_signo == SIGUSR2)
+            apps_reopen_logs(runner->apps);
         else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGQUIT)
             end(runner, "signal received");
     }

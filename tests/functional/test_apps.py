@@ -2,7 +2,7 @@
 
 import json
 import os
-from signal import SIGKILL
+from signal import SIGKILL, SIGUSR2
 import socket
 import threading
 import time
@@ -256,6 +256,8 @@ def test_cluster_shares_one_port(runner, port):
     wait.until(lambda: runner.ok("logs", "--nostream", "--raw").count("listening") == 2, "both")
     pids = {get(port).split()[1] for _ in range(50)}
     assert pids == {str(app["pid"]) for app in runner.list()}
+    if os.path.exists("/proc/net/if_inet6"):
+        socket.create_connection(("::1", port), 5).close()
 
 
 def test_stopped_cluster_refuses(runner, port):
@@ -379,6 +381,9 @@ def test_broken_ecosystem_files(runner):
     assert "a.yaml:" in runner.fails("start", "a.yaml")
     runner.file("a.config.js", "throw new Error('in the file')")
     assert "in the file" in runner.fails("start", "a.config.js")
+    runner.ecosystem({"name": "x", "script": "true"}, {"name": "x", "script": "false"})
+    assert "two apps are called" in runner.fails("start", "apps.json")
+    assert runner.list() == []
     runner.file("b.json", "{}")
     assert 'has no "apps"' in runner.fails("start", "b.json")
 
@@ -504,3 +509,16 @@ def test_init(runner):
     runner.ok("init")
     assert "apps" in (runner.dir / "ecosystem.config.js").read_text()
     assert "cannot write" in runner.fails("init")
+
+
+def test_logs_moved_away(runner):
+    """SIGUSR2 to the runner, or reloadLogs, begins new files."""
+    runner.ok("start", "while :; do echo x; sleep 0.05; done", "--name", "w")
+    runner.wait_output("w", "x\n")
+    path = runner.home / "logs/w-out.log"
+    path.rename(f"{path}.old")
+    runner.ok("reloadLogs")
+    runner.wait_output("w", "x\n")
+    path.rename(f"{path}.older")
+    os.kill(runner.pid, SIGUSR2)
+    runner.wait_output("w", "x\n")
