@@ -204,6 +204,8 @@ static int run_change(const char *what, const struct app_args *args)
 {
     if (args->word_count == 0) {
         fprintf(stderr, "usage: pelayan %s NAME|ID|NAMESPACE|/REGEX/|all|FILE\n", what);
+        if (strcmp(what, "reload") == 0) /* who knows nginx means its configuration */
+            fputs("to apply a changed configuration file: \"pelayan -s reload\"\n", stderr);
         return 1;
     }
     if (strcmp(what, "delete") != 0 && strcmp(what, "stop") != 0 &&

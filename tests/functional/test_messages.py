@@ -72,7 +72,7 @@ def test_a_log_in_a_folder_that_is_not_there(pelayan):
 
 def test_the_commands_of_other_programs(pelayan):
     assert '"pelayan -s reload"' in pelayan.command("reload").stderr
-    assert "pelayan -h" in pelayan.command("start").stderr
+    assert "ecosystem.config.js" in pelayan.command("start").stderr
 
 
 def test_nobody_to_signal(pelayan):
