@@ -12,6 +12,7 @@ int app_describe(const struct run_options *options, int argc, char **argv);
 int app_env(const struct run_options *options, int argc, char **argv);
 int app_pid(const struct run_options *options, int argc, char **argv);
 int app_logs(const struct run_options *options, int argc, char **argv);
+int app_monit(const struct run_options *options, int argc, char **argv);
 int app_flush(const struct run_options *options, int argc, char **argv);
 int app_simple(const struct run_options *options, int argc, char **argv); /* save, ping, ... */
 int app_signal(const struct run_options *options, int argc, char **argv);

@@ -55,6 +55,7 @@ const struct cli_command cli_commands[] = {
     {"env", app_env, "ID", "The environment of a running instance."},
     {"logs", app_logs, "[NAME|ID] [--lines n --err --out --raw --json --timestamp --nostream]",
      "The last lines of the logs, and what comes."},
+    {"monit", app_monit, "", "The list and the last lines of an app, on the whole screen."},
     {"flush", app_flush, "[NAME|ID]", "Empties the logs."},
     {"jlist", app_jlist, "", "The list as JSON, in pm2's shape."},
     {"prettylist", app_jlist, "", "The same for people."},

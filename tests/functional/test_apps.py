@@ -2,8 +2,10 @@
 
 import json
 import os
+import pty
 from signal import SIGKILL, SIGUSR2
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
@@ -13,6 +15,7 @@ import pytest
 from harness import wait
 from harness.ports import Port
 from harness.runner import Runner
+from harness.site import program
 
 SERVER = """
 const http = require('http');
@@ -522,3 +525,22 @@ def test_logs_moved_away(runner):
     path.rename(f"{path}.older")
     os.kill(runner.pid, SIGUSR2)
     runner.wait_output("w", "x\n")
+
+
+def test_monit(runner):
+    """The screen shows the list and the selected app's lines, nothing of them as control bytes."""
+    assert "needs a terminal" in runner.fails("monit")
+    runner.ok("start", "printf 'line\\033[2Jof it\\n'; sleep 1000", "--name", "shown")
+    runner.wait_output("shown", "of it")
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [program(), "monit"], stdin=slave, stdout=slave, stderr=slave, env=runner.environment()
+    )
+    os.close(slave)
+    text = b""
+    while b"of it" not in text:
+        text += os.read(master, 65536)
+    assert b"shown" in text and b"online" in text and b"line\033[2J" not in text
+    os.write(master, b"jkq")
+    assert process.wait(wait.TIMEOUT) == 0
+    os.close(master)
