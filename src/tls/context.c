@@ -213,6 +213,7 @@ static bool configure(struct tls_store *store, SSL_CTX *context, const struct tl
                                      SSL_OP_NO_ANTI_REPLAY | SSL_OP_SINGLE_DH_USE);
     SSL_CTX_set_read_ahead(context, 1);
     tls_choose_on(context);
+    staple_on(context);
     if (s->early_data)
         SSL_CTX_set_max_early_data(context, 16384);
     return set_sessions(context, s, &fault->what) &&

@@ -57,6 +57,9 @@ struct keypair *tls_pair_load(struct tls_store *store, struct tls_pair *pair, ch
         loaded = keypair_parse(pair->certificate.bytes, pair->key.bytes, pair->passwords, why,
                                why_bytes);
         pair->broken = loaded == NULL;
+        if (loaded != NULL && pair->staple.on)
+            pair->stapled = staple_attach(loaded->leaf, loaded->chain, &pair->staple,
+                                          &pair->staple_why);
         atomic_store_explicit(&pair->loaded, loaded, memory_order_release);
         store->parsed++;
     }
@@ -74,6 +77,11 @@ static struct tls_pair *pair_new(struct tls_store *store, const struct tls_setti
     pair->certificate = certificate->source;
     pair->key = key->source;
     pair->passwords = settings->passwords;
+    pair->staple = (struct staple_settings){.on = settings->stapling,
+                                            .verify = settings->stapling_verify,
+                                            .file = settings->staple_file.bytes,
+                                            .responder = settings->staple_responder,
+                                            .trusted = settings->trusted_ca.bytes};
     pair->next = store->first_pair;
     store->first_pair = pair;
     return pair;
@@ -84,8 +92,10 @@ static struct tls_pair *pair_for(struct tls_store *store, const struct tls_setti
                                  const struct tls_item *certificate, const struct tls_item *key)
 {
     struct slice name = arena_printf(
-        store->arena, "%.*s\n%.*s\n%p", SLICE_ARG(certificate->source.name),
-        SLICE_ARG(key->source.name), (const void *)settings->passwords);
+        store->arena, "%.*s\n%.*s\n%p %d%d %.*s %.*s %.*s", SLICE_ARG(certificate->source.name),
+        SLICE_ARG(key->source.name), (const void *)settings->passwords, settings->stapling,
+        settings->stapling_verify, SLICE_ARG(settings->staple_file.name),
+        SLICE_ARG(settings->staple_responder), SLICE_ARG(settings->trusted_ca.name));
     bool is_text = slice_eq(certificate->source.name, slice_of("data:")) ||
                    slice_eq(key->source.name, slice_of("data:"));
 
@@ -120,6 +130,17 @@ static void set_broken(struct making *making, const char *what, struct slice of)
               SLICE_ARG(server->label));
 }
 
+/* As nginx has it, a certificate without OCSP is no more than a warning. */
+static void warn_of_staple(struct making *making, const struct tls_pair *pair)
+{
+    const struct tls_settings *s = making->server->settings;
+    struct diag_place place = {.file = s->file, .line = s->line};
+
+    diag_add(making->diag, DIAG_WARN, place.file == NULL ? NULL : &place,
+             "\"ssl_stapling\" ignored, %s: \"%.*s\"", pair->staple_why,
+             SLICE_ARG(pair->certificate.name));
+}
+
 static bool source_is_good(struct making *making, const struct tls_source *source)
 {
     if (source->why == NULL)
@@ -133,7 +154,8 @@ static void check_files(struct making *making)
     const struct tls_settings *s = making->server->settings;
 
     (void)(source_is_good(making, &s->client_ca) && source_is_good(making, &s->trusted_ca) &&
-           source_is_good(making, &s->crl) && source_is_good(making, &s->dhparam));
+           source_is_good(making, &s->crl) && source_is_good(making, &s->dhparam) &&
+           source_is_good(making, &s->staple_file));
     if (s->verify != TLS_VERIFY_OFF && s->verify != TLS_VERIFY_OPTIONAL_NO_CA &&
         s->client_ca.bytes.data == NULL && s->trusted_ca.bytes.data == NULL)
         set_broken(making,
@@ -163,6 +185,8 @@ static bool add_pair(struct making *making, const struct tls_item *certificate,
         return true;
     if (tls_pair_load(server->store, pair, why, sizeof why) == NULL)
         set_broken(making, why, certificate->source.name);
+    else if (pair->staple.on && !pair->stapled)
+        warn_of_staple(making, pair);
     return true;
 }
 

@@ -5,12 +5,11 @@
 #include "tls/keypair.h"
 #include "tls/server.h"
 #include "tls/settings.h"
+#include "tls/staple.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-
-struct staple;
 
 /* One pair of files, shared by all servers that name it. */
 struct tls_pair {
@@ -18,6 +17,9 @@ struct tls_pair {
     struct tls_source certificate;
     struct tls_source key;
     const struct tls_item *passwords;
+    struct staple_settings staple;
+    bool stapled;
+    const char *staple_why;           /* why it is not */
     _Atomic(struct keypair *) loaded; /* one reference; NULL: not yet */
     atomic_bool broken;
 };
@@ -41,7 +43,6 @@ struct tls_server {
     bool broken;                       /* every handshake is refused */
     bool has_templates;                /* some of settings->certificates depend on the connection */
     unsigned char session_context[32]; /* sessions of other servers are not resumed here */
-    struct staple *staple;             /* OCSP; NULL: none */
 };
 
 /* The parsed pair, or NULL: it is broken. */

@@ -211,6 +211,11 @@ bool tls_set_dhparam(struct conf_call *call)
     return set_source(call, &((struct tls_settings *)call->conf)->dhparam);
 }
 
+bool tls_set_staple_file(struct conf_call *call)
+{
+    return set_source(call, &((struct tls_settings *)call->conf)->staple_file);
+}
+
 /* ---- ssl_session_cache */
 
 /* "shared:NAME:SIZE" */

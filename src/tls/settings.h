@@ -63,6 +63,10 @@ struct tls_settings {
     bool tickets;
     bool reject_handshake;
     bool early_data;
+    bool stapling;
+    bool stapling_verify;
+    struct tls_source staple_file;
+    struct slice staple_responder;
     int verify; /* enum tls_verify */
     int verify_depth;
     size_t record_bytes; /* 0: small ones first, then large ones */
@@ -86,6 +90,7 @@ bool tls_set_client_ca(struct conf_call *call);
 bool tls_set_trusted_ca(struct conf_call *call);
 bool tls_set_crl(struct conf_call *call);
 bool tls_set_dhparam(struct conf_call *call);
+bool tls_set_staple_file(struct conf_call *call);
 bool tls_set_session_cache(struct conf_call *call);
 bool tls_set_keep(struct conf_call *call);
 

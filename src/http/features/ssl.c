@@ -233,6 +233,18 @@ static const struct directive directives[] = {
      .example = "ssl_trusted_certificate ca.crt;"},
     {"ssl_crl", PLACES, CUSTOM, .args_min = 1, .args_max = 1, .set = tls_set_crl,
      .doc = "Lists of clients' certificates that are revoked.", .example = "ssl_crl clients.crl;"},
+    {"ssl_stapling", PLACES, FLAG(struct tls_settings, stapling), .def = "off",
+     .doc = "Sends the issuer's word that the certificate is not revoked (OCSP) along with it. It "
+            "is asked for beside the traffic, when clients want it."},
+    {"ssl_stapling_verify", PLACES, FLAG(struct tls_settings, stapling_verify), .def = "off",
+     .doc = "Checks the issuer's word against ssl_trusted_certificate."},
+    {"ssl_stapling_file", PLACES, CUSTOM, .args_min = 1, .args_max = 1, .set = tls_set_staple_file,
+     .doc = "The issuer's word from a file, as \"openssl ocsp -respout\" writes it, instead of "
+            "asking for it.",
+     .example = "ssl_stapling_file example.com.ocsp;"},
+    {"ssl_stapling_responder", PLACES, TEXT(struct tls_settings, staple_responder),
+     .doc = "Whom to ask, instead of the URL in the certificate; http:// only.",
+     .example = "ssl_stapling_responder http://ocsp.example.com/;"},
     {"http2", PLACES, NOTHING, .args_min = 1, .args_max = 1,
      .noop = "HTTP/2 is not a part of this build: clients are offered HTTP/1.1",
      .doc = "HTTP/2 for clients that ask for it; this build offers HTTP/1.1 only.",
