@@ -156,7 +156,7 @@ static void take_off_shelf(struct peer_conn *conn)
 
     assert(shelf != NULL);
     assert(shelf->count > 0);
-    deadline_disarm(&conn->idle);
+    deadline_pause(&conn->idle);
     list_remove(&conn->peer_link);
     list_remove(&conn->age_link);
     pool->idle_count--;
@@ -336,6 +336,7 @@ static int conn_detach(struct peer_conn *conn)
     if (conn->session != NULL && conn->session_free != NULL)
         conn->session_free(conn->session);
     tls_conn_free(conn->tls);
+    deadline_disarm(&conn->idle);
     loop_unwatch(&conn->io);
     peer_state_unref(conn->state);
     conn_free(conn->pool, conn);

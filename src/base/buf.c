@@ -6,12 +6,22 @@
 #include <assert.h>
 #include <stdlib.h>
 
-_Static_assert(sizeof(struct buf) + BUF_BYTES <= 16384 - 16, "a buffer and malloc's head: 16 KiB");
+enum {
+    LARGE_KEPT_MAX = 32,
+    /* With a power of two between them the beginnings of all buffers, often the only parts in use,
+     * would compete for the same few lines of the caches. */
+    SPREAD_BYTES = 256,
+};
+
+struct shelf {
+    struct buf *free; /* owned */
+    size_t count;
+    size_t keep_max;
+};
 
 struct bufpool {
-    struct buf *free; /* owned */
-    size_t free_count;
-    size_t keep_max;
+    struct shelf usual;
+    struct shelf large;
     size_t lent;
 };
 
@@ -20,8 +30,18 @@ struct bufpool *bufpool_new(size_t keep_max)
     struct bufpool *pool = malloc(sizeof *pool);
 
     if (pool != NULL)
-        *pool = (struct bufpool){.keep_max = keep_max};
+        *pool = (struct bufpool){.usual.keep_max = keep_max, .large.keep_max = LARGE_KEPT_MAX};
     return pool;
+}
+
+static void free_shelf(struct shelf *shelf)
+{
+    while (shelf->free != NULL) {
+        struct buf *buf = shelf->free;
+
+        shelf->free = buf->next;
+        free(buf);
+    }
 }
 
 void bufpool_free(struct bufpool *pool)
@@ -29,22 +49,26 @@ void bufpool_free(struct bufpool *pool)
     if (pool == NULL)
         return;
     assert(pool->lent == 0);
-    while (pool->free != NULL) {
-        struct buf *buf = pool->free;
-
-        pool->free = buf->next;
-        free(buf);
-    }
+    free_shelf(&pool->usual);
+    free_shelf(&pool->large);
     free(pool);
 }
 
-static struct buf *take_free(struct bufpool *pool)
+/* NULL: buffers of this capacity are not kept. */
+static struct shelf *shelf_of(struct bufpool *pool, size_t capacity)
 {
-    struct buf *buf = pool->free;
+    if (capacity == BUF_BYTES)
+        return &pool->usual;
+    return capacity == BUF_LARGE_BYTES ? &pool->large : NULL;
+}
+
+static struct buf *take_free(struct shelf *shelf)
+{
+    struct buf *buf = shelf == NULL ? NULL : shelf->free;
 
     if (buf != NULL) {
-        pool->free = buf->next;
-        pool->free_count--;
+        shelf->free = buf->next;
+        shelf->count--;
     }
     return buf;
 }
@@ -52,12 +76,12 @@ static struct buf *take_free(struct bufpool *pool)
 struct buf *buf_get_sized(struct bufpool *pool, size_t capacity)
 {
     size_t bytes = capacity < BUF_BYTES ? BUF_BYTES : capacity;
-    struct buf *buf = bytes == BUF_BYTES ? take_free(pool) : NULL;
+    struct buf *buf = take_free(shelf_of(pool, bytes));
 
     if (bytes > UINT32_MAX)
         return NULL;
     if (buf == NULL)
-        buf = malloc(sizeof *buf + bytes);
+        buf = malloc(sizeof *buf + bytes + SPREAD_BYTES);
     if (buf == NULL)
         return NULL;
     buf->pool = pool;
@@ -88,13 +112,15 @@ void buf_unref(struct buf *buf)
     pool = buf->pool;
     assert(pool->lent > 0);
     pool->lent--;
-    if (WITH_ASAN || buf->capacity != BUF_BYTES || pool->free_count >= pool->keep_max) {
+    struct shelf *shelf = shelf_of(pool, buf->capacity);
+
+    if (WITH_ASAN || shelf == NULL || shelf->count >= shelf->keep_max) {
         free(buf);
         return;
     }
-    buf->next = pool->free;
-    pool->free = buf;
-    pool->free_count++;
+    buf->next = shelf->free;
+    shelf->free = buf;
+    shelf->count++;
 }
 
 size_t bufpool_lent(const struct bufpool *pool)

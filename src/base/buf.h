@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BUF_BYTES = 16384 - 64 }; /* capacity of a pooled buffer: fits 16 KiB with its head */
+enum {
+    BUF_BYTES = 16384 - 64, /* capacity of a pooled buffer */
+    BUF_LARGE_BYTES = 4 * 16384, /* of a large one, for bodies: a few of them are kept as well */
+};
 
 struct bufpool;
 
@@ -22,7 +25,7 @@ struct buf {
     char data[];
 };
 
-/* Keeps at most `keep_max` free buffers. NULL: no memory. */
+/* Keeps at most `keep_max` free buffers, and a few large ones. NULL: no memory. */
 struct bufpool *bufpool_new(size_t keep_max);
 
 /* All buffers must be back. NULL is fine. */
@@ -31,7 +34,8 @@ void bufpool_free(struct bufpool *pool);
 /* One buffer of BUF_BYTES with one reference, or NULL. */
 struct buf *buf_get(struct bufpool *pool);
 
-/* One buffer of at least `capacity` bytes (not pooled if larger), or NULL. */
+/* One buffer of at least `capacity` bytes, or NULL. Pooled if that is BUF_BYTES or less, or
+ * BUF_LARGE_BYTES. */
 struct buf *buf_get_sized(struct bufpool *pool, size_t capacity);
 
 static inline struct buf *buf_ref(struct buf *buf)

@@ -107,6 +107,10 @@ void loop_unwatch(struct io *io);
  * wheel finds out when the old time comes). */
 void deadline_arm(struct loop *loop, struct deadline *deadline, uint64_t after_ms);
 void deadline_disarm(struct deadline *deadline);
+
+/* Disarms, but leaves it linked until the time it was armed for: arming it again later is a single
+ * store. Costs less than disarming where that is likely; before it is freed it must be disarmed. */
+void deadline_pause(struct deadline *deadline);
 static inline bool deadline_armed(const struct deadline *deadline)
 {
     return deadline->expires_ms != 0;

@@ -120,6 +120,8 @@ static void expire_pending(struct wheel *wheel)
     while ((link = list_pop_front(&wheel->pending)) != NULL) {
         struct deadline *deadline = container_of(link, struct deadline, link);
 
+        if (deadline->expires_ms == 0) /* paused */
+            continue;
         if (deadline->expires_ms > wheel->now_ms) {
             link_in(wheel, deadline); /* moved later meanwhile, or down to a finer level */
             continue;

@@ -20,8 +20,8 @@
 /* An exchange lives in the first block of its arena: sized so that an ordinary proxied request
  * needs no second one. */
 enum {
-    EXCHANGE_ARENA_BYTES = 12288,
-    EXCHANGES_KEPT_MAX = 256, /* per loop: what a burst left behind beyond that goes back */
+    EXCHANGE_ARENA_BYTES = 13312 + 32, /* an odd number of cache lines from one to the next */
+    EXCHANGES_KEPT_MAX = 1024, /* per loop: what a burst left behind beyond that goes back */
     REDIRECTS_MAX = 10,       /* nginx's bound on internal redirects */
 };
 

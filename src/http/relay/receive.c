@@ -14,9 +14,21 @@ enum {
     WORTH_READING = 2048, /* room in a buffer below which a new one is taken */
 };
 
+/* A peer that fills a buffer at once and a client that keeps up: larger pieces then, with a quarter
+ * of the system calls and acknowledgements. Not where the settings want less to be held. */
+static bool is_worth_a_large_one(const struct relay *r)
+{
+    return r->in != NULL && r->in->end == r->in->capacity && r->state == RELAY_ANSWERING &&
+           (r->flags & RELAY_UNBUFFERED) == 0 && r->rate == 0 &&
+           r->conf->queue_bytes_max >= 2 * BUF_BYTES &&
+           r->x->response.queued_memory <= 2 * BUF_BYTES;
+}
+
 static size_t buffer_bytes(const struct relay *r)
 {
-    return r->conf->buffer_size > BUF_BYTES ? r->conf->buffer_size : BUF_BYTES;
+    size_t usual = is_worth_a_large_one(r) ? BUF_LARGE_BYTES : BUF_BYTES;
+
+    return r->conf->buffer_size > usual ? r->conf->buffer_size : usual;
 }
 
 /* A new buffer, into which the bytes not understood yet (framing, part of a head) are taken along.

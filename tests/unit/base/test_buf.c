@@ -61,6 +61,27 @@ TEST(sizes)
     bufpool_free(NULL);
 }
 
+TEST(large_ones_are_kept_apart)
+{
+    struct bufpool *pool = bufpool_new(1);
+    struct buf *large = buf_get_sized(pool, BUF_LARGE_BYTES);
+    struct buf *usual;
+    struct buf *again;
+
+    CHECK_EQ(large->capacity, BUF_LARGE_BYTES);
+    buf_unref(large);
+    usual = buf_get(pool);
+    CHECK_EQ(usual->capacity, BUF_BYTES);
+    again = buf_get_sized(pool, BUF_LARGE_BYTES);
+    memset(again->data, 0, again->capacity);
+    if (!WITH_ASAN)
+        CHECK(again == large, "the pool had it");
+    buf_unref(again);
+    buf_unref(usual);
+    CHECK_EQ(bufpool_lent(pool), 0);
+    bufpool_free(pool);
+}
+
 TEST(the_pool_keeps_no_more_than_it_may)
 {
     struct bufpool *pool = bufpool_new(2);

@@ -227,6 +227,32 @@ TEST(a_disarmed_deadline_is_silent)
     loop_free(loop);
 }
 
+/* Goal: a paused deadline is silent and holds no loop up; armed again it rings at the new time. */
+TEST(a_paused_deadline_is_silent_until_armed_again)
+{
+    struct loop *loop = loop_new(0);
+    struct alarm alarm = {.deadline = {.on_expire = on_ring}, .loop = loop};
+
+    deadline_arm(loop, &alarm.deadline, 1);
+    deadline_pause(&alarm.deadline);
+    CHECK(!deadline_armed(&alarm.deadline));
+    usleep(3000);
+    loop_turn(loop, 0);
+    loop_turn(loop, 0);
+    CHECK_EQ(alarm.rings, 0);
+    deadline_arm(loop, &alarm.deadline, 60000);
+    deadline_pause(&alarm.deadline);
+    deadline_arm(loop, &alarm.deadline, 1); /* earlier than the wheel would look at it */
+    usleep(3000);
+    loop_turn(loop, 0);
+    loop_turn(loop, 0);
+    CHECK_EQ(alarm.rings, 1);
+    deadline_arm(loop, &alarm.deadline, 60000);
+    deadline_pause(&alarm.deadline);
+    deadline_disarm(&alarm.deadline);
+    loop_free(loop);
+}
+
 /* Goal: of two due at the same time the first may free the second. */
 TEST(a_deadline_may_free_its_neighbour)
 {
