@@ -251,6 +251,31 @@ TEST(the_end_of_the_stream)
     close(listener);
 }
 
+/* Goal: parts arrive in order whether they are joined (small together) or not. */
+TEST(parts_arrive_in_order)
+{
+    static char long_part[1020];
+    static char data[8192];
+
+    memset(long_part, 'l', sizeof long_part);
+    for (size_t tail = 0; tail < 10; tail++) {
+        struct iovec parts[3] = {
+            {(void *)"ab", 2}, {long_part, sizeof long_part}, {(void *)"0123456789", tail}};
+        int fds[2];
+
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        CHECK_EQ(socket_send(fds[0], parts, 3, false).bytes, 1022 + tail);
+        struct io_result result = socket_recv(fds[1], data, sizeof data);
+
+        CHECK_EQ(result.bytes, 1022 + tail);
+        CHECK_BYTES(data, 2, "ab", 2);
+        CHECK_BYTES(data + 2, 1020, long_part, 1020);
+        CHECK_BYTES(data + 1022, tail, "0123456789", tail);
+        close(fds[0]);
+        close(fds[1]);
+    }
+}
+
 TEST(files_are_sent_from_where_they_stand)
 {
     FILE *file = tmpfile();
