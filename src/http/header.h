@@ -176,7 +176,7 @@ struct header_list {
     uint32_t removed_count;
     struct header *chunks[HEADER_CHUNKS]; /* arena; valid for the first `chunk_count` */
     uint32_t chunk_count;
-    uint8_t first[HEADER_COUNT]; /* 1 + slot of the first field with that id; 0: none; 255: look */
+    uint8_t first[HEADER_COUNT]; /* valid once a slot is used. 1 + slot of the first field with that id; 0: none; 255: look */
     struct header inline_fields[HEADERS_INLINE];
 };
 
@@ -213,6 +213,12 @@ uint32_t header_list_remove_id(struct header_list *list, enum header_id id);
 static inline uint32_t header_list_count(const struct header_list *list)
 {
     return list->slot_count - list->removed_count;
+}
+
+/* Is there a field with this id (not HEADER_OTHER)? */
+static inline bool header_list_has(const struct header_list *list, enum header_id id)
+{
+    return list->slot_count > 0 && list->first[id] != 0;
 }
 
 /* The slot `index` (< slot_count), removed or not. */

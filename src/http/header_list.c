@@ -35,7 +35,6 @@ void header_list_clear(struct header_list *list)
 {
     list->slot_count = 0;
     list->removed_count = 0;
-    memset(list->first, 0, sizeof list->first);
 }
 
 struct header *header_list_slot(const struct header_list *list, uint32_t index)
@@ -77,6 +76,8 @@ struct header *header_list_push(struct header_list *list, const struct header *f
     assert((unsigned)field->id < HEADER_COUNT);
     if (!grow(list))
         return NULL;
+    if (slot == 0) /* not earlier: most trailers never come, and lists lie far apart in memory */
+        memset(list->first, 0, sizeof list->first);
     list->slot_count++;
     added = header_list_slot(list, slot);
     *added = *field;
@@ -153,9 +154,9 @@ struct header *header_list_next_id(const struct header_list *list, enum header_i
     uint8_t first;
 
     assert(id != HEADER_OTHER);
-    first = list->first[id];
-    if (first == 0)
+    if (!header_list_has(list, id))
         return NULL;
+    first = list->first[id];
     if (*at < (uint32_t)first - 1)
         *at = (uint32_t)first - 1;
     for (struct header *h; (h = header_list_next(list, at)) != NULL;) {

@@ -10,7 +10,8 @@
 #include <assert.h>
 
 enum {
-    HEAD_BYTES = 4096,        /* asked for at first: a pooled buffer is larger anyway */
+    HEAD_SMALL_BYTES = 1024,
+    HEAD_BYTES = 4096,        /* asked for next: a pooled buffer is larger anyway */
     HEAD_BYTES_MAX = 1 << 20, /* no peer takes more */
     LINE_EXTRA_BYTES = 4,     /* ": " and CRLF */
 };
@@ -261,25 +262,32 @@ static bool write_head(struct relay *r, struct writer *w, struct slice uri)
     return true;
 }
 
+/* False: something could not be made; `*fits` tells whether there was room. */
+static bool write_in(struct relay *r, struct slice uri, struct writer w, bool *fits)
+{
+    if (w.data == NULL || !write_head(r, &w, uri))
+        return false;
+    r->head = slice_make(w.data, w.len);
+    *fits = !w.overflow;
+    return true;
+}
+
+/* Nearly all heads are small, and then a piece of the arena, which is warm, does. */
 bool proxy_make_head(struct relay *r)
 {
     struct slice uri = proxy_request_uri(r);
+    char *room = arena_bytes(relay_arena(r), HEAD_SMALL_BYTES);
+    bool fits = false;
 
-    if (uri.data == NULL)
+    if (uri.data == NULL || !write_in(r, uri, writer_make(room, HEAD_SMALL_BYTES), &fits))
         return false;
-    for (size_t bytes = HEAD_BYTES; bytes <= HEAD_BYTES_MAX; bytes *= 4) {
+    for (size_t bytes = HEAD_BYTES; !fits && bytes <= HEAD_BYTES_MAX; bytes *= 4) {
         struct buf *buf = relay_head_room(r, bytes);
 
-        if (buf == NULL)
+        if (buf == NULL || !write_in(r, uri, writer_make(buf->data, buf->capacity), &fits))
             return false;
-        struct writer w = writer_make(buf->data, buf->capacity);
-
-        if (!write_head(r, &w, uri))
-            return false;
-        r->head = slice_make(w.data, w.len);
-        if (!w.overflow)
-            return true;
     }
-    log_about(&r->x->log, LOG_LEVEL_ERROR, 0, "the request's head is too large for a peer");
-    return false;
+    if (!fits)
+        log_about(&r->x->log, LOG_LEVEL_ERROR, 0, "the request's head is too large for a peer");
+    return fits;
 }

@@ -240,7 +240,7 @@ static enum parse_result parse_request_line(struct lines *lines, struct h1_reque
 /* Whether a request may have this line besides those it has. */
 static enum h1_error check_repetition(const struct header_list *headers, enum header_id id)
 {
-    if (id == HEADER_OTHER || headers->first[id] == 0)
+    if (id == HEADER_OTHER || !header_list_has(headers, id))
         return H1_NONE;
     if (id == HEADER_HOST)
         return H1_DUPLICATE_HOST;
