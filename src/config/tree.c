@@ -212,7 +212,7 @@ static struct node *make_node(struct source *source, const struct token *end)
         return NULL;
     }
     *node = (struct node){.words = (struct word *)(node + 1),
-                          .line = builder->line,
+                          .line = builder->line & INT32_MAX,
                           .file = source->file,
                           .word_count = (uint16_t)builder->word_count,
                           .is_block = end->kind == TOKEN_OPEN};

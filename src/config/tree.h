@@ -29,10 +29,10 @@ struct node {
     struct node *next;     /* the next directive of the same block */
     struct node *children; /* the first directive inside { }, NULL for an empty block */
     struct word *words;    /* words[0] is the name */
-    uint32_t line;         /* from 1 */
+    uint32_t line : 31;    /* from 1 */
+    uint32_t is_block : 1;
     uint16_t file;         /* index into tree->files */
     uint16_t word_count;
-    bool is_block;
 };
 
 struct tree_file {
