@@ -57,18 +57,26 @@ def cell(values):
     return f"{number(statistics.median(values))} ({number(min(values))}..{number(max(values))})"
 
 
-def line(scenario, figures):
+def columns(results):
+    """The usual ones, and other builds that were given with --bin."""
+    more = {name: None for _, figures in results for name in figures if name not in COLUMNS}
+    return [*COLUMNS, *more]
+
+
+def line(scenario, figures, names):
     reached, goal, met = verdict(scenario, figures)
     words = [scenario.title, scenario.unit]
-    words += [cell(figures.get(name)) for name in COLUMNS]
+    words += [cell(figures.get(name)) for name in names]
     words += ["-" if reached is None else f"{reached:.2f}" if scenario.goal else number(reached)]
     words += [goal or "-", {True: "yes", False: "NO", None: "-"}[met]]
     return words
 
 
 def table(results):
-    rows = [["scenario", "unit", *COLUMNS, "reached", "goal", "met"], ["---"] * 10]
-    rows += [line(scenario, figures) for scenario, figures in results]
+    names = columns(results)
+    rows = [["scenario", "unit", *names, "reached", "goal", "met"]]
+    rows += [["-"] * len(rows[0])]
+    rows += [line(scenario, figures, names) for scenario, figures in results]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows[1] = ["-" * width for width in widths]
     return "\n".join(
