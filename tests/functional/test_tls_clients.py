@@ -8,6 +8,7 @@ import ssl
 import subprocess
 
 import pytest
+from harness.backend import Answer
 from harness.certs import Authority, exchange, openssl
 from harness.wait import TIMEOUT, until
 
@@ -342,3 +343,23 @@ def test_http2_is_said_to_be_absent(pelayan, authority, localhost):
     assert authority.get(site)[2] == b"ok"
     told = site.check().stderr
     assert told.count("HTTP/2 is not a part of this build") == 2
+
+
+def test_tunnel_through_tls_on_both_sides(pelayan, authority, localhost, backend):
+    """WebSocket by wss: bytes of a tunnel go through both connections, more than a record at once."""
+    app = backend(answers=Answer(echo=True))
+    site = pelayan.run(http=server(localhost, "location / { proxy_pass https://127.0.0.1:{port2}; }")
+                       + server(localhost, f"location / {{ proxy_pass {app.url}; }}", port="port2"))
+    data = os.urandom(1 << 20)
+    with authority.connect(site) as secure:
+        secure.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert b"HTTP/1.1 101" in secure.recv(65536)
+        for piece in (b"ping", b"pong"):
+            secure.sendall(piece)
+            assert secure.recv(4) == piece
+        answer = b""
+        for at in range(0, len(data), 50000):
+            secure.sendall(data[at:at + 50000])
+            while len(answer) < min(at + 50000, len(data)):
+                answer += secure.recv(65536)
+        assert answer == data
