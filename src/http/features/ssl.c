@@ -144,6 +144,7 @@ static const struct variable variables[] = {
     FACT("ssl_curves", TLS_FACT_CURVES),
     FACT("ssl_session_id", TLS_FACT_SESSION_ID),
     FACT("ssl_session_reused", TLS_FACT_SESSION_REUSED),
+    FACT("ssl_early_data", TLS_FACT_EARLY_DATA), /* none is accepted: always empty */
     FACT("ssl_server_name", TLS_FACT_SERVER_NAME),
     FACT("ssl_alpn_protocol", TLS_FACT_ALPN),
     FACT("ssl_client_cert", TLS_FACT_CLIENT_CERT),
