@@ -169,19 +169,6 @@ static void put_place(struct vars *vars, const struct app_spec *spec, const stru
         put_number(vars, "NODE_UNIQUE_ID", place->id + 1);
 }
 
-/* sd_listen_fds(3): the child writes its number over the zeros. */
-static void put_listen(struct vars *vars, struct launch *launch, const struct place *place)
-{
-    char *text;
-
-    if (place->listen_fds == 0)
-        return;
-    put_number(vars, "LISTEN_FDS", place->listen_fds);
-    put_text(vars, "LISTEN_PID", "0000000000");
-    text = map_get(&vars->map, slice_of("LISTEN_PID"));
-    launch->pid_digits = text == NULL ? NULL : text + sizeof "LISTEN_PID";
-}
-
 static bool flatten(struct vars *vars, struct launch *launch)
 {
     struct map_entry *entry;
@@ -220,6 +207,5 @@ bool env_build(struct launch *launch, const struct app_spec *spec, const struct 
         put_text(&vars, "PYTHONUNBUFFERED", "1");
     json_object_foreach(spec->env, name, value) put_json(&vars, name, value);
     put_place(&vars, spec, place);
-    put_listen(&vars, launch, place);
     return !vars.failed && flatten(&vars, launch);
 }

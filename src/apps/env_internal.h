@@ -10,6 +10,6 @@ struct arena;
 struct launch;
 struct place;
 
-/* Fills launch->envp and pid_digits. False: no memory. */
+/* Fills launch->envp. False: no memory. */
 bool env_build(struct launch *launch, const struct app_spec *spec, const struct place *place,
                struct arena *arena);

@@ -19,7 +19,6 @@ struct place {
     const char *home;   /* PELAYAN_HOME */
     bool channel;       /* descriptor 3 is node's IPC channel */
     bool cluster;       /* a worker of node's cluster */
-    int listen_fds;     /* LISTEN_FDS; 0: none */
 };
 
 /* Fills `launch` but for its descriptors; all memory is `arena`'s. False: message in `diag`. */

@@ -91,8 +91,6 @@ const struct option app_options[] = {
      .doc = "Quiet time after a change before the restart."},
     {"ignore_watch", NULL, WORDS(ignore_watch),
      .doc = "Names or patterns that are not watched; always: node_modules, .git and the like."},
-    {"rolling_min", NULL, INT(rolling_min), .min = 0, .max = 10000,
-     .doc = "A rolling change never leaves fewer instances ready."},
     /* environment */
     {"env", NULL, OTHER, .doc = "Variables; env_NAME is laid over them with --env NAME."},
     {"filter_env", NULL, SWITCH(filter_env),

@@ -87,16 +87,6 @@ static bool die_with(pid_t parent)
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
 }
 
-static void write_pid(char *digits)
-{
-    pid_t pid = getpid();
-
-    for (int i = 9; digits != NULL && i >= 0; i--) {
-        digits[i] = (char)('0' + pid % 10);
-        pid /= 10;
-    }
-}
-
 static bool fail(struct start *start, const char *step)
 {
     start->step = step;
@@ -121,7 +111,6 @@ static bool prepare(struct start *start)
         return fail(start, "tie to this process");
     if (chdir(launch->cwd) != 0)
         return fail(start, "enter the folder of");
-    write_pid(launch->pid_digits);
     return true;
 }
 

@@ -23,7 +23,6 @@ struct launch {
     int input, output, errors; /* -1: /dev/null */
     const int *passed;         /* become descriptors 3, 4, ... */
     size_t passed_count;
-    char *pid_digits; /* 10 bytes within envp that become the child's pid (LISTEN_PID), or NULL */
 };
 
 struct child {

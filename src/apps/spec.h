@@ -99,7 +99,6 @@ struct app_spec {
     uint64_t log_total_bytes;
     uint64_t log_max_age_ms;
     bool log_compress;
-    int rolling_min; /* 0: all but one */
 };
 
 enum option_kind {

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum {
-    BUF_BYTES = 16384 - 64, /* capacity of a pooled buffer */
+    BUF_BYTES = 16384 - 64,      /* capacity of a pooled buffer */
     BUF_LARGE_BYTES = 4 * 16384, /* of a large one, for bodies: a few of them are kept as well */
 };
 

@@ -31,7 +31,7 @@ struct node {
     struct word *words;    /* words[0] is the name */
     uint32_t line : 31;    /* from 1 */
     uint32_t is_block : 1;
-    uint16_t file;         /* index into tree->files */
+    uint16_t file; /* index into tree->files */
     uint16_t word_count;
 };
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-    BATCH = 512,     /* events fetched at once */
+    BATCH = 512,      /* events fetched at once */
     BUFS_KEPT = 1024, /* 16 MiB of free I/O buffers per loop, after so many were in use */
     TASK_PASSES =
         16 /* tasks that queue tasks are continued in the next turn after so many rounds */

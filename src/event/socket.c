@@ -259,9 +259,9 @@ static struct io_result failed(int error)
 
 enum { JOIN_BYTES_MAX = 1024 };
 
-/* recv() and sendmsg() are points where a thread may be cancelled, for which the C library does work
- * of its own before and after each call. Nobody cancels threads here: the bare calls save 2% of a
- * proxied request. */
+/* recv() and sendmsg() are points where a thread may be cancelled, for which the C library does
+ * work of its own before and after each call. Nobody cancels threads here: the bare calls save 2%
+ * of a proxied request. */
 static struct io_result receive(int fd, void *data, size_t bytes, int flags)
 {
     ssize_t count;
@@ -288,7 +288,8 @@ struct io_result socket_peek(int fd, void *data, size_t bytes)
     return receive(fd, data, bytes, MSG_PEEK);
 }
 
-/* One part needs no vector to be copied into the kernel: a small head and a small body are joined. */
+/* One part needs no vector to be copied into the kernel: a small head and a small body are joined.
+ */
 static ssize_t send_parts(int fd, const struct iovec *parts, int count, int flags)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)parts};

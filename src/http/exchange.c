@@ -22,7 +22,7 @@
 enum {
     EXCHANGE_ARENA_BYTES = 13312 + 32, /* an odd number of cache lines from one to the next */
     EXCHANGES_KEPT_MAX = 1024, /* per loop: what a burst left behind beyond that goes back */
-    REDIRECTS_MAX = 10,       /* nginx's bound on internal redirects */
+    REDIRECTS_MAX = 10,        /* nginx's bound on internal redirects */
 };
 
 /* What free exchanges are chained by: they are empty but for their arena. */

@@ -176,7 +176,8 @@ struct header_list {
     uint32_t removed_count;
     struct header *chunks[HEADER_CHUNKS]; /* arena; valid for the first `chunk_count` */
     uint32_t chunk_count;
-    uint8_t first[HEADER_COUNT]; /* valid once a slot is used. 1 + slot of the first field with that id; 0: none; 255: look */
+    uint8_t first[HEADER_COUNT]; /* valid once a slot is used. 1 + slot of the first field with that
+                                    id; 0: none; 255: look */
     struct header inline_fields[HEADERS_INLINE];
 };
 

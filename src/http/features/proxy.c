@@ -26,10 +26,11 @@ static bool set_version(struct conf_call *call)
 static const struct directive directives[] = {
     RELAY_ROWS("proxy", T),
     {"proxy_pass", PASS_PLACES, CUSTOM, .args_min = 1, .args_max = 1, .set = proxy_set_pass,
-     .doc = "Where requests are passed on to: http(s)://HOST[:PORT][URI], http(s)://UPSTREAM[URI], or "
-            "http(s)://unix:/PATH[:URI]; may have variables. With a URI, the part of the path that "
-            "the location matched is replaced by it; without one, the path is passed on as it "
-            "came.",
+     .doc =
+         "Where requests are passed on to: http(s)://HOST[:PORT][URI], http(s)://UPSTREAM[URI], or "
+         "http(s)://unix:/PATH[:URI]; may have variables. With a URI, the part of the path that "
+         "the location matched is replaced by it; without one, the path is passed on as it "
+         "came.",
      .example = "location /api/ { proxy_pass http://app; }"},
     {"proxy_set_header", CTX_HTTP_ALL, CUSTOM, .args_min = 2, .args_max = 2, .repeatable = true,
      .set = proxy_set_set_header,
