@@ -40,6 +40,7 @@ def per_request(scenario, bench, rounds, factor):
         if name == "floor" or name in bench.programs:
             servers[name] = bench.serve(name, floor=scenario.floor, **scenario.conf)
     count = scenario.requests * factor
+    bench.let_files_age()
     for turn in range(rounds + 1):
         for name, (program, port) in list(servers.items()):
             try:
