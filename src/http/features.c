@@ -49,6 +49,7 @@
     R(http_upstream) /* variables of every feature that relays */                                  \
     R(proxy_ssl)                                                                                   \
     R(http_proxy)                                                                                  \
+    R(http2)                                                                                       \
     R(access_log)
 
 #define FEATURE_DECLARE(name) extern struct feature name##_feature;

@@ -385,6 +385,13 @@ void http_loop_remove(struct http_loop *http, struct client_conn *conn)
     tell_if_empty(http);
 }
 
+void http_loop_replace(struct http_loop *http, struct client_conn *from, struct client_conn *to)
+{
+    http_loop_set_idle(http, from, false);
+    list_insert(&from->link, &to->link);
+    list_remove(&from->link);
+}
+
 void http_loop_set_idle(struct http_loop *http, struct client_conn *conn, bool idle)
 {
     bool is_idle = list_linked(&conn->idle_link);

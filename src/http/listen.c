@@ -273,10 +273,6 @@ static bool read_words(struct conf_call *call, struct listen_words *words)
             return conf_error(call, i, "invalid parameter \"%.*s\" of \"listen\"", SLICE_ARG(word));
     }
     words->options_given = words->options_given || words->bind;
-    if (words->http2)
-        conf_warn(call, 0,
-                  "HTTP/2 is not a part of this build: \"http2\" has no effect, clients are "
-                  "offered HTTP/1.1");
     return true;
 }
 
@@ -321,6 +317,7 @@ static bool take_options(struct conf_call *call, struct listen_entry *entry,
 
     entry->listen.proxy_protocol = entry->listen.proxy_protocol || words->proxy_protocol;
     entry->listen.ssl = entry->listen.ssl || words->ssl;
+    entry->listen.http2 = entry->listen.http2 || words->http2;
     if (!words->options_given)
         return true;
     if (entry->options_given)

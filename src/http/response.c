@@ -1,14 +1,17 @@
 #include "http/response.h"
 
 #include "base/arena.h"
+#include "event/address.h"
 #include "event/loop.h"
 #include "http/chunk.h"
+#include "http/conf.h"
 #include "http/core_conf.h"
 #include "http/features.h"
 #include "http/status.h"
 #include "http/steps.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 /* How much a producer may queue ahead of a slow client when it sets no bound of its own. */
 enum { QUEUE_BYTES_MAX = 128 * 1024 };
@@ -151,7 +154,7 @@ void response_redirect(struct exchange *x, int status, struct slice location)
     response_error_page(x, status);
 }
 
-static struct slice page_signature(const struct exchange *x)
+struct slice response_server_name(const struct exchange *x)
 {
     switch (core_of(x)->server_tokens) {
     case TOKENS_OFF:
@@ -165,7 +168,7 @@ static struct slice page_signature(const struct exchange *x)
 static struct slice page_text(struct exchange *x, int status)
 {
     struct slice title = status_title((unsigned)status);
-    struct slice signature = page_signature(x);
+    struct slice signature = response_server_name(x);
 
     if (title.len == 0)
         return slice_make(NULL, 0);
@@ -251,4 +254,28 @@ struct slice response_type_for(struct exchange *x, struct slice file_name)
     if (extension.len > 0 && core->types != NULL)
         type = map_get(core->types, extension);
     return type != NULL ? *type : core->default_type;
+}
+
+struct slice response_complete_location(struct exchange *x)
+{
+    struct slice location = x->response.location;
+    const struct core_conf *core = core_of(x);
+
+    if (location.len == 0 || location.data[0] != '/' || !core->absolute_redirect)
+        return location;
+    const struct address *local = exchange_local_address(x);
+    uint16_t port = local == NULL ? 0 : address_port(local);
+    bool secure = exchange_is_secure(x);
+    bool with_port = core->port_in_redirect && port != 0 && port != (secure ? 443 : 80);
+    struct slice host = core->server_name_in_redirect ? x->server->name : x->request.host;
+    char text[ADDRESS_TEXT_BYTES];
+
+    if (host.len == 0 && local != NULL)
+        host = slice_make(text, address_host_text(local, text));
+    char port_text[8] = "";
+
+    if (with_port)
+        snprintf(port_text, sizeof port_text, ":%u", port);
+    return arena_printf(x->subject.arena, "%s://%.*s%s%.*s", secure ? "https" : "http",
+                        SLICE_ARG(host), port_text, SLICE_ARG(location));
 }

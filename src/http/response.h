@@ -56,6 +56,13 @@ bool response_has_body(const struct exchange *x);
 /* The type for a file name by the `types` of the location in force, or default_type. */
 struct slice response_type_for(struct exchange *x, struct slice file_name);
 
+/* For codecs: response.location as it is to be sent. "/path" becomes "http://host:port/path" unless
+ * absolute_redirect is off. */
+struct slice response_complete_location(struct exchange *x);
+
+/* For codecs: the value of `Server`, as server_tokens says. */
+struct slice response_server_name(const struct exchange *x);
+
 /* A filter of body bytes (gzip, ranges, sub_filter): put in front in its feature's on_head with
  * response_add_filter(). */
 struct body_filter {

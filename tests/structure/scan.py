@@ -130,6 +130,10 @@ def declared_function(head):
     return name, split_params(head[open_at + 1 : -1])
 
 
+# How many parameters a callback of nghttp2 has is nghttp2's affair.
+LIBRARY_CALLBACK = re.compile(r"\(nghttp2_session \*session,.*\*user_data\)\s*$", re.S)
+
+
 class Blocks:
     """Walks braces; knows for each line how many blocks of a function it lies in."""
 
@@ -184,6 +188,7 @@ class Blocks:
     def add(self, declared, start, brace, end):
         name, params = declared
         head = self.code[start:brace]
+        params = 0 if LIBRARY_CALLBACK.search(head) else params
         start += len(head) - len(head.lstrip())
         self.functions.append(
             Function(

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "event/socket.h"
 #include "http/h1/conn_internal.h"
+#include "http/h2/conn.h"
 #include "http/response.h"
 #include "http/steps.h"
 
@@ -114,6 +115,37 @@ void h1_conn_close(struct h1_conn *conn, bool reset)
     http->closed_conns = conn;
     http->reap_conns.run = reap;
     loop_defer(http->loop, &http->reap_conns);
+}
+
+/* The socket, its place in the loop and the bytes received go to HTTP/2; what is left goes as if it
+ * were closed. False: no memory. */
+bool h1_conn_hand_over(struct h1_conn *conn)
+{
+    struct http_loop *http = conn->http;
+    struct h2_handover handover = {
+        .from = &conn->client,
+        .listener = conn->listener,
+        .in = conn->in,
+        .proxy = conn->proxy,
+        .peer = conn->peer,
+        .id = conn->id,
+        .start_ms = conn->start_ms,
+        .fd = conn->io.fd,
+    };
+
+    assert(conn->stream == NULL);
+    loop_unwatch(&conn->io);
+    deadline_disarm(&conn->deadline);
+    if (!h2_conn_take(&handover))
+        return false;
+    conn->state = H1_CLOSED;
+    conn->in = NULL;
+    conn->proxy = NULL;
+    conn->next_free = http->closed_conns;
+    http->closed_conns = conn;
+    http->reap_conns.run = reap;
+    loop_defer(http->loop, &http->reap_conns);
+    return true;
 }
 
 /* Closing at once while unread bytes wait in the socket would make the kernel send RST, and the

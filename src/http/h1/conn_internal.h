@@ -89,6 +89,7 @@ struct h1_stream {
 
 /* conn.c */
 void h1_conn_close(struct h1_conn *conn, bool reset);
+bool h1_conn_hand_over(struct h1_conn *conn); /* it speaks HTTP/2: nothing may follow if true */
 void h1_conn_linger(struct h1_conn *conn);
 void h1_conn_finish(struct exchange *x); /* answered, nothing of its body is wanted: what next? */
 bool h1_conn_overdue(const struct h1_conn *conn); /* lingering_time has passed */

@@ -3,12 +3,13 @@
 #include "base/arena.h"
 #include "event/socket.h"
 #include "http/conf.h"
+#include "http/features/http2.h"
 #include "http/h1/conn_internal.h"
 #include "http/h1/parse.h"
+#include "http/request.h"
 #include "http/response.h"
 #include "http/router.h"
 #include "http/steps.h"
-#include "http/uri.h"
 #include "policy/error_log.h"
 
 #include <assert.h>
@@ -115,44 +116,6 @@ static void enter_exchange(struct h1_conn *conn)
     conn->state = H1_EXCHANGE;
 }
 
-/* The fields nobody may see: names that are invalid, or have underscores where these are off.
- * False: refuse the request. */
-static bool apply_name_policy(struct exchange *x, struct header_list *headers,
-                              const struct core_conf *core)
-{
-    uint32_t at = 0;
-
-    for (struct header *h; (h = header_list_next(headers, &at)) != NULL;) {
-        bool underscore = (h->flags & HEADER_NAME_UNDERSCORE) != 0 && !core->underscores_in_headers;
-        bool unusual = (h->flags & HEADER_NAME_UNUSUAL) != 0 && core->ignore_invalid_headers;
-        bool invalid = (h->flags & HEADER_NAME_INVALID) != 0;
-
-        if (invalid && !core->ignore_invalid_headers)
-            return false;
-        if (!invalid && !unusual && !(underscore && core->ignore_invalid_headers))
-            continue;
-        log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent invalid header line: \"%.*s\"",
-                  SLICE_ARG(slice_head(h->name, 128)));
-        header_list_remove(headers, h);
-    }
-    return true;
-}
-
-static struct slice lower_case(struct exchange *x, struct slice host)
-{
-    bool lower = true;
-
-    for (size_t i = 0; i < host.len && lower; i++)
-        lower = ascii_lower(host.data[i]) == host.data[i];
-    if (lower)
-        return host;
-    char *copy = arena_bytes(x->subject.arena, host.len);
-
-    for (size_t i = 0; copy != NULL && i < host.len; i++)
-        copy[i] = ascii_lower(host.data[i]);
-    return slice_make(copy, copy == NULL ? 0 : host.len);
-}
-
 static void take_line(struct exchange *x, const struct h1_request *parsed)
 {
     struct request *request = &x->request;
@@ -164,35 +127,9 @@ static void take_line(struct exchange *x, const struct h1_request *parsed)
     request->target = parsed->path_query;
     request->version = parsed->version;
     request->headers = &((struct h1_stream *)x->stream)->request.headers;
-    request->host = lower_case(x, parsed->host.name);
+    request->host = request_lower_host(x, parsed->host.name);
     if (slice_to_u64(parsed->host.port, &port))
         request->host_port = (uint16_t)port;
-}
-
-static bool take_uri(struct exchange *x, const struct h1_request *parsed, bool merge_slashes)
-{
-    struct slice target = parsed->path_query;
-    struct uri uri = {0};
-
-    if (target.len > 0 && target.data[0] == '?')
-        target = arena_printf(x->subject.arena, "/%.*s", SLICE_ARG(target));
-    char *scratch = arena_bytes(x->subject.arena, target.len + 1);
-    enum uri_result result = scratch == NULL ? URI_BAD_BYTE
-                                             : parse_uri(target, merge_slashes, scratch, &uri);
-
-    if (result != URI_OK) {
-        log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent invalid URI: %s",
-                  uri_result_text(result));
-        return false;
-    }
-    ptrdiff_t mark = slice_find(target, '?');
-
-    x->request.path = mark < 0 ? target : slice_head(target, (size_t)mark);
-    x->request.uri = uri.path;
-    x->request.args = uri.args;
-    x->request.args_in_target = uri.args.data != NULL;
-    x->request.uri_plain = uri.plain;
-    return true;
 }
 
 static void take_body_facts(struct exchange *x, const struct h1_request *parsed)
@@ -262,7 +199,7 @@ static void start_exchange(struct h1_conn *conn)
     router_choose_server(x);
     const struct core_conf *core = server_core(x->server);
 
-    if (parsed->has_odd_names && !apply_name_policy(x, &parsed->headers, core)) {
+    if (parsed->has_odd_names && !request_check_names(x, &parsed->headers, core)) {
         log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent a header line with an invalid name");
         h1_refuse(conn, 400);
         return;
@@ -275,7 +212,7 @@ static void start_exchange(struct h1_conn *conn)
         h1_refuse(conn, 400);
         return;
     }
-    if (!take_uri(x, parsed, core->merge_slashes)) {
+    if (!request_take_target(x, parsed->path_query, core->merge_slashes)) {
         h1_refuse(conn, 400);
         return;
     }
@@ -314,9 +251,25 @@ static enum h1_read no_more_head(struct h1_conn *conn, struct io_result got)
     return H1_READ_CLOSED;
 }
 
+/* HTTP/2 with prior knowledge begins with what looks like a request (RFC 9113, 3.4). */
+static bool speaks_http2(const struct h1_conn *conn)
+{
+    const struct http_listener *listener = conn->listener;
+
+    return conn->stream->request.error == H1_H2_PREFACE && conn->requests == 0 &&
+           http2_wanted(&listener->user->conf->listens[listener->index]);
+}
+
 static enum h1_read refuse_head(struct h1_conn *conn)
 {
     struct h1_request *parsed = &conn->stream->request;
+
+    if (speaks_http2(conn)) {
+        h1_drop_head(conn);
+        if (!h1_conn_hand_over(conn))
+            h1_conn_close(conn, false);
+        return H1_READ_CLOSED;
+    }
 
     log_about(&conn->stream->x->log, LOG_LEVEL_INFO, 0, "client sent %s",
               h1_error_text(parsed->error));

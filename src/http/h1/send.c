@@ -24,9 +24,6 @@ enum {
 /* Bytes per second beyond any network: larger ones would overflow. */
 #define RATE_MAX ((uint64_t)1 << 40)
 
-static const struct slice server_full = SLICE("pelayan/" PELAYAN_VERSION);
-static const struct slice server_short = SLICE("pelayan");
-
 /* "MSIE 4." to "MSIE 6.", but not those that were repaired ("SV1") or only pretend ("Opera"). */
 static bool is_msie6(struct slice agent)
 {
@@ -98,38 +95,12 @@ static void decide_framing(struct exchange *x)
         stream->keep_alive = false;
 }
 
-/* A redirect to "/path" becomes "http://host:port/path" unless absolute_redirect is off. */
-static struct slice complete_location(struct exchange *x)
-{
-    struct slice location = x->response.location;
-    const struct core_conf *core = core_of(x);
-
-    if (location.len == 0 || location.data[0] != '/' || !core->absolute_redirect)
-        return location;
-    const struct address *local = exchange_local_address(x);
-    uint16_t port = local == NULL ? 0 : address_port(local);
-    bool secure = exchange_is_secure(x);
-    bool with_port = core->port_in_redirect && port != 0 && port != (secure ? 443 : 80);
-    struct slice host = core->server_name_in_redirect ? x->server->name : x->request.host;
-    char text[ADDRESS_TEXT_BYTES];
-
-    if (host.len == 0 && local != NULL)
-        host = slice_make(text, address_host_text(local, text));
-    char port_text[8] = "";
-
-    if (with_port)
-        snprintf(port_text, sizeof port_text, ":%u", port);
-    return arena_printf(x->subject.arena, "%s://%.*s%s%.*s", secure ? "https" : "http",
-                        SLICE_ARG(host), port_text, SLICE_ARG(location));
-}
-
 static void write_server_and_date(struct writer *w, struct exchange *x)
 {
     const struct header_list *headers = &x->response.headers;
 
     if (header_list_find(headers, HEADER_SERVER) == NULL)
-        write_header_id(w, HEADER_SERVER,
-                        core_of(x)->server_tokens == TOKENS_OFF ? server_short : server_full);
+        write_header_id(w, HEADER_SERVER, response_server_name(x));
     if (header_list_find(headers, HEADER_DATE) == NULL)
         write_header_id(w, HEADER_DATE, slice_make(loop_clock(x->loop)->http_date, 29));
 }
@@ -162,7 +133,7 @@ static void write_entity(struct writer *w, struct exchange *x)
         clock_http_date(response->last_modified, date);
         write_header_id(w, HEADER_LAST_MODIFIED, slice_make(date, 29));
     }
-    struct slice location = complete_location(x);
+    struct slice location = response_complete_location(x);
 
     x->response.location = location; /* $sent_http_location says what was sent */
     if (location.len > 0)
