@@ -118,7 +118,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_bytes
                    const unsigned char *in, unsigned in_bytes, void *data)
 {
     struct tls_conn *conn = SSL_get_app_data(ssl);
-    struct slice ours = conn->choice->alpn;
+    struct slice ours = conn->choice->alpn(conn->owner);
     unsigned char *chosen = NULL;
 
     (void)data;

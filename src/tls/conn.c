@@ -286,3 +286,19 @@ bool transport_shutdown(struct io *io, struct tls_conn *tls)
         tls_close_notify(tls);
     return shutdown(io->fd, SHUT_WR) == 0;
 }
+
+struct slice tls_conn_protocol(const struct tls_conn *conn)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+
+    SSL_get0_alpn_selected(conn->ssl, &name, &len);
+    return slice_make((const char *)name, len);
+}
+
+void tls_conn_move(struct tls_conn *conn, struct io *io, void *owner)
+{
+    assert(conn->established);
+    conn->wire.io = io;
+    conn->owner = owner;
+}

@@ -26,8 +26,9 @@ struct tls_choice {
     /* A certificate's or key's name with its variables filled in, into `out` (terminated). False:
      * cannot. */
     bool (*text)(void *owner, const struct template *template, char *out, size_t out_bytes);
-    /* Protocols offered by ALPN, in wire form, in the order of preference; empty: none. */
-    struct slice alpn;
+    /* Protocols offered by ALPN to clients of the server that was chosen, in wire form, in the order
+     * of preference; empty: none. */
+    struct slice (*alpn)(void *owner);
 };
 
 struct tls_accept {
@@ -53,6 +54,12 @@ enum tls_progress tls_handshake(struct tls_conn *conn);
 const char *tls_why(const struct tls_conn *conn);
 /* Was it our fault (a certificate that cannot be used), not the client's? */
 bool tls_failed_here(const struct tls_conn *conn);
+
+/* What ALPN chose ("h2"); empty: nothing. */
+struct slice tls_conn_protocol(const struct tls_conn *conn);
+
+/* After the handshake another owner goes on with the same socket, watched with another `io`. */
+void tls_conn_move(struct tls_conn *conn, struct io *io, void *owner);
 
 /* To be told of every event of the socket before anything else; gives the events that matter to
  * the reader of decrypted bytes. */

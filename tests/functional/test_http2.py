@@ -411,3 +411,51 @@ def test_h2load(pelayan, backend):
             capture_output=True, text=True, timeout=TIMEOUT * 3,
         ).stdout  # fmt: skip
         assert f"{count} succeeded, 0 failed" in out, out
+
+
+def secure(files, rest):
+    crt, key = files
+    return f"""server {{ listen 127.0.0.1:{{port}} ssl; server_name localhost;
+        ssl_certificate {crt}; ssl_certificate_key {key}; {rest} }}"""
+
+
+def test_over_tls(pelayan, authority, localhost):
+    """ALPN chooses it; large bodies pass both ways."""
+    site = pelayan.run(
+        http="http2 on; " + secure(localhost, """root {dir}/html;
+            location /facts { return 200 "$http2 $scheme $ssl_alpn_protocol $server_protocol"; }"""),
+        prepare=with_files,
+    )  # fmt: skip
+    url = f"https://localhost:{site.port}"
+
+    def get(path, *more):
+        return subprocess.run(
+            ["curl", "-sS", "--cacert", authority.crt, *more, url + path],
+            capture_output=True, timeout=TIMEOUT, check=True,
+        ).stdout  # fmt: skip
+
+    assert get("/facts", "--http2") == b"h2 https h2 HTTP/2.0"
+    assert get("/facts", "--http1.1") == b" https http/1.1 HTTP/1.1"
+    assert get("/big", "--http2") == BIG
+
+
+def test_over_tls_with_node(pelayan, backend, authority, localhost):
+    app = backend(answers=lambda request: (200, request.body))
+    site = pelayan.run(
+        http="http2 on; " + secure(localhost, f"location / {{ proxy_pass {app.url}; }}")
+    )
+    script = NODE.replace("process.argv[1]", 'process.argv[1], {ca: require("fs").readFileSync(process.argv[2])}')
+    out = subprocess.run(
+        ["node", "-e", script, f"https://localhost:{site.port}", str(authority.crt)],
+        capture_output=True, text=True, timeout=TIMEOUT * 3,
+    )  # fmt: skip
+    assert json.loads(out.stdout) == [[200, True]] * 50, out.stderr
+
+
+def test_http2_is_not_offered_unless_on(pelayan, authority, localhost):
+    site = pelayan.run(http=secure(localhost, 'return 200 "$server_protocol";'))
+    out = subprocess.run(
+        ["curl", "-sS", "--http2", "--cacert", authority.crt, f"https://localhost:{site.port}/"],
+        capture_output=True, timeout=TIMEOUT, check=True,
+    )  # fmt: skip
+    assert out.stdout == b"HTTP/1.1"

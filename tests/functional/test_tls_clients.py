@@ -338,13 +338,6 @@ def test_bad_settings_are_errors(pelayan, localhost, conf, words):
     assert re.search(words, result.stderr), result.stderr
 
 
-def test_http2_is_said_to_be_absent(pelayan, authority, localhost):
-    site = pelayan.run(http=server(localhost, "http2 on; return 200 ok;", listen="ssl http2"))
-    assert authority.get(site)[2] == b"ok"
-    told = site.check().stderr
-    assert told.count("HTTP/2 is not a part of this build") == 2
-
-
 def test_tunnel_through_tls_on_both_sides(pelayan, authority, localhost, backend):
     """WebSocket by wss: bytes of a tunnel go through both connections, more than a record at once."""
     app = backend(answers=Answer(echo=True))

@@ -5,11 +5,11 @@
 #include "base/list.h"
 #include "http/conf.h"
 
-bool http2_wanted(const struct http_listen *listen)
+bool http2_wanted(const struct http_listen *listen, const struct http_server *server)
 {
-    const struct http2_conf *conf = listen->fallback->settings[http2_feature.index];
+    const struct http2_conf *conf = server == NULL ? NULL : server->settings[http2_feature.index];
 
-    return listen->http2 || conf->on;
+    return listen->http2 || (conf != NULL && conf->on);
 }
 
 static bool get_http2(struct subject *subject, const struct variable *v, struct slice *text)
@@ -20,7 +20,7 @@ static bool get_http2(struct subject *subject, const struct variable *v, struct 
     if (x->request.version != 20)
         *text = slice_of("");
     else
-        *text = x->listen != NULL && x->listen->ssl ? slice_of("h2") : slice_of("h2c");
+        *text = exchange_is_secure(x) ? slice_of("h2") : slice_of("h2c");
     return true;
 }
 
@@ -34,8 +34,8 @@ static const struct variable variables[] = {{.name = SLICE("http2"), .get = get_
 
 static const struct directive directives[] = {
     {"http2", SERVER_LEVEL, FLAG(T, on), .def = "off",
-     .doc = "Speak HTTP/2: over TLS to clients that offer it, in clear text to those that know. Of "
-            "several servers at one address, the default server's counts."},
+     .doc = "Speak HTTP/2: over TLS to clients that offer it, in clear text to those that know "
+            "beforehand (there the default server's setting counts)."},
     {"http2_max_concurrent_streams", SERVER_LEVEL, INT(T, max_concurrent_streams), .def = "128",
      .min = 1, .max = 65535, .doc = "How many requests of one connection run at once."},
     {"http2_chunk_size", CTX_HTTP_ALL, BYTES(T, chunk_size), .def = "16k", .min = 1,
@@ -69,9 +69,8 @@ static const struct directive directives[] = {
      .def = "off", .noop = PUSH, .doc = "Without effect: nothing is pushed."},
     {"http2_pool_size", SERVER_LEVEL, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
      .def = "4k", .noop = "memory is sized by itself", .doc = "Without effect."},
-    {"http2_streams_index_size", SERVER_LEVEL, NOTHING, .args_min = 1, .args_max = 1,
-     .quiet = true, .def = "32", .noop = "tables are sized by themselves",
-     .doc = "Without effect."},
+    {"http2_streams_index_size", SERVER_LEVEL, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
+     .def = "32", .noop = "tables are sized by themselves", .doc = "Without effect."},
 };
 
 struct feature http2_feature = {

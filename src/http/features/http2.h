@@ -15,5 +15,6 @@ extern struct feature http2_feature;
 /* http/h2/session.c: gives back what a loop kept for sessions. */
 void h2_loop_free(void *slot);
 
-/* Does a listen speak HTTP/2: by `http2 on` of its default server, or by `listen ... http2`? */
-bool http2_wanted(const struct http_listen *listen);
+/* Does `server` speak HTTP/2 at that address: by its `http2 on`, or by `listen ... http2`? NULL:
+ * there is no such server. */
+bool http2_wanted(const struct http_listen *listen, const struct http_server *server);

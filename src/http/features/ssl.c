@@ -246,10 +246,6 @@ static const struct directive directives[] = {
     {"ssl_stapling_responder", PLACES, TEXT(struct tls_settings, staple_responder),
      .doc = "Whom to ask, instead of the URL in the certificate; http:// only.",
      .example = "ssl_stapling_responder http://ocsp.example.com/;"},
-    {"http2", PLACES, NOTHING, .args_min = 1, .args_max = 1,
-     .noop = "HTTP/2 is not a part of this build: clients are offered HTTP/1.1",
-     .doc = "HTTP/2 for clients that ask for it; this build offers HTTP/1.1 only.",
-     .example = "http2 on;"},
 };
 
 struct feature ssl_feature = {

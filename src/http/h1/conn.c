@@ -127,6 +127,7 @@ bool h1_conn_hand_over(struct h1_conn *conn)
         .listener = conn->listener,
         .in = conn->in,
         .proxy = conn->proxy,
+        .tls = conn->tls,
         .peer = conn->peer,
         .id = conn->id,
         .start_ms = conn->start_ms,
@@ -141,6 +142,7 @@ bool h1_conn_hand_over(struct h1_conn *conn)
     conn->state = H1_CLOSED;
     conn->in = NULL;
     conn->proxy = NULL;
+    conn->tls = NULL;
     conn->next_free = http->closed_conns;
     http->closed_conns = conn;
     http->reap_conns.run = reap;

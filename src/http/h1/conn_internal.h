@@ -54,6 +54,7 @@ struct h1_conn {
     uint32_t linger_ms;      /* its lingering_timeout */
     uint32_t linger_until_s; /* since start_ms: its lingering_time's end; 0: it does not linger */
     uint8_t state;           /* enum h1_state */
+    bool offers_h2;          /* by ALPN, for the server that the client named */
     bool parsing;            /* the loop over pipelined requests is on the stack */
     struct address peer;
 };

@@ -254,10 +254,10 @@ static enum h1_read no_more_head(struct h1_conn *conn, struct io_result got)
 /* HTTP/2 with prior knowledge begins with what looks like a request (RFC 9113, 3.4). */
 static bool speaks_http2(const struct h1_conn *conn)
 {
-    const struct http_listener *listener = conn->listener;
+    const struct http_listen *listen = h1_conn_listen(conn);
 
     return conn->stream->request.error == H1_H2_PREFACE && conn->requests == 0 &&
-           http2_wanted(&listener->user->conf->listens[listener->index]);
+           conn->tls == NULL && http2_wanted(listen, listen->fallback);
 }
 
 static enum h1_read refuse_head(struct h1_conn *conn)

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "event/socket.h"
 #include "http/conf.h"
+#include "http/features/http2.h"
 #include "http/features/ssl.h"
 #include "http/h1/conn_internal.h"
 #include "http/router.h"
@@ -26,11 +27,22 @@ static const struct http_listen *named_listen(const struct h1_conn *conn)
 
 static const struct tls_server *choose_server(void *owner, struct slice name)
 {
-    const struct http_listen *listen = named_listen(owner);
+    struct h1_conn *conn = owner;
+    const struct http_listen *listen = named_listen(conn);
     const struct http_server *server = name.len == 0 ? listen->fallback
                                                      : server_table_find(listen, name, NULL);
 
+    conn->offers_h2 = http2_wanted(listen, server);
     return ssl_server_of(server, listen->fallback);
+}
+
+static struct slice offer_protocols(void *owner)
+{
+    static const struct slice with_h2 = SLICE("\x02h2\x08http/1.1\x08http/1.0\x08http/0.9");
+    static const struct slice without = SLICE("\x08http/1.1\x08http/1.0\x08http/0.9");
+    const struct h1_conn *conn = owner;
+
+    return conn->offers_h2 ? with_h2 : without;
 }
 
 /* Variables speak about exchanges: this one is never run. */
@@ -84,7 +96,7 @@ static bool fill_template(void *owner, const struct template *template, char *ou
 static const struct tls_choice choice = {
     .server = choose_server,
     .text = fill_template,
-    .alpn = SLICE("\x08http/1.1\x08http/1.0\x08http/0.9"),
+    .alpn = offer_protocols,
 };
 
 static void log_failure(struct h1_conn *conn)
@@ -105,7 +117,10 @@ void h1_on_handshake(struct h1_conn *conn)
         return;
     case TLS_DONE:
         conn->state = H1_WAITING;
-        h1_conn_next(conn);
+        if (!slice_eq(tls_conn_protocol(conn->tls), slice_of("h2")))
+            h1_conn_next(conn);
+        else if (!h1_conn_hand_over(conn))
+            h1_conn_close(conn, false);
         return;
     case TLS_FAILED:
         log_failure(conn);

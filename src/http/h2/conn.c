@@ -9,14 +9,13 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     DRAIN_PATIENCE_MS = 500, /* for requests that were under way when GOAWAY was sent */
     LINGER_MS = 2000,
-    READS_MAX = 16,          /* in one turn */
-    ROOM_BYTES_MIN = 2048,   /* less is not worth to read into */
+    READS_MAX = 16,        /* in one turn */
+    ROOM_BYTES_MIN = 2048, /* less is not worth to read into */
 };
 
 const struct http_listen *h2_conn_listen(const struct h2_conn *conn)
@@ -61,6 +60,9 @@ static void conn_close(struct h2_conn *conn)
     deadline_disarm(&conn->deadline);
     deadline_disarm(&conn->head);
     deadline_disarm(&conn->again);
+    if (conn->tls != NULL)
+        tls_close_notify(conn->tls);
+    tls_conn_free(conn->tls);
     loop_unwatch(&conn->io);
     close(conn->io.fd);
     nghttp2_session_del(conn->session);
@@ -78,10 +80,12 @@ static void conn_linger(struct h2_conn *conn)
 {
     if (conn->state != H2_OPEN)
         return;
-    if (shutdown(conn->io.fd, SHUT_WR) != 0) {
+    if (!transport_shutdown(&conn->io, conn->tls)) {
         conn_close(conn);
         return;
     }
+    tls_conn_free(conn->tls); /* what is thrown away need not be decrypted */
+    conn->tls = NULL;
     conn->state = H2_LINGER;
     deadline_disarm(&conn->head);
     deadline_arm(conn->http->loop, &conn->deadline, LINGER_MS);
@@ -131,15 +135,14 @@ void h2_conn_leave(struct h2_conn *conn, bool at_once)
     }
     conn->leaving = true;
     nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(conn->session),
-                          NGHTTP2_NO_ERROR, NULL, 0);
+                          nghttp2_session_get_last_proc_stream_id(conn->session), NGHTTP2_NO_ERROR,
+                          NULL, 0);
     h2_pump_soon(conn);
 }
 
 static void become_idle(struct h2_conn *conn)
 {
-    uint64_t wait_ms = conn->first_done ? conn->idle_ms
-                                        : h2_conn_core(conn)->client_header_timeout;
+    uint64_t wait_ms = conn->first_done ? conn->idle_ms : h2_conn_core(conn)->client_header_timeout;
 
     if (conn->in != NULL) {
         buf_unref(conn->in);
@@ -196,11 +199,8 @@ static bool read_once(struct h2_conn *conn)
     }
     struct buf *in = conn->in;
     size_t room = buf_room(in);
-    struct io_result got = socket_recv(conn->io.fd, in->data + in->end, room);
+    struct io_result got = transport_recv(&conn->io, conn->tls, in->data + in->end, room);
 
-    if (got.kind != IO_DONE ||
-        (got.bytes < room && (conn->io.ready & (IO_HANGUP | IO_ERROR)) == 0))
-        conn->io.ready &= ~(unsigned)IO_READ;
     if (got.kind == IO_AGAIN)
         return false;
     if (got.kind != IO_DONE) {
@@ -260,6 +260,8 @@ static void on_ready(struct io *io, unsigned events)
 {
     struct h2_conn *conn = container_of(io, struct h2_conn, io);
 
+    if (conn->tls != NULL)
+        events = tls_on_events(conn->tls, events);
     if (conn->state == H2_LINGER) {
         on_linger_readable(conn);
         return;
@@ -388,6 +390,20 @@ static struct h2_conn *conn_new(const struct h2_handover *handover)
     return conn;
 }
 
+static void take_first_bytes(struct h2_conn *conn, struct buf *in)
+{
+    h2_pump_soon(conn); /* our settings go out whatever comes */
+    conn->in = in;
+    if (in == NULL) {
+        h2_conn_read(conn);
+        return;
+    }
+    (void)buf_ref(in);
+    if (h2_session_feed(conn, slice_make(in->data + in->start, buf_used(in))))
+        watch_head(conn);
+    buf_unref(in);
+}
+
 bool h2_conn_take(const struct h2_handover *handover)
 {
     struct h2_conn *conn = conn_new(handover);
@@ -399,21 +415,14 @@ bool h2_conn_take(const struct h2_handover *handover)
         free(conn);
         return false;
     }
-    conn->io.ready = IO_WRITE; /* trying is how to find out, before the loop announces anything */
+    /* Trying is how to find out, before the loop announces anything; and TLS may hold bytes. */
+    conn->io.ready = IO_WRITE | (handover->tls != NULL ? IO_READ : 0);
     http_loop_replace(conn->http, handover->from, &conn->client);
     conn->proxy = handover->proxy;
+    conn->tls = handover->tls;
+    if (conn->tls != NULL)
+        tls_conn_move(conn->tls, &conn->io, conn);
     become_idle(conn);
-    if (handover->in == NULL) {
-        h2_pump_soon(conn);
-        return true;
-    }
-    struct buf *in = buf_ref(handover->in);
-
-    conn->in = in;
-    if (h2_session_feed(conn, slice_make(in->data + in->start, buf_used(in)))) {
-        watch_head(conn);
-        h2_pump_soon(conn);
-    }
-    buf_unref(in);
+    take_first_bytes(conn, handover->in);
     return true;
 }

@@ -11,6 +11,7 @@ struct buf;
 struct client_conn;
 struct http_listener;
 struct proxy_protocol;
+struct tls_conn;
 
 /* A connection that turned out to speak HTTP/2, from the hands of http/h1. */
 struct h2_handover {
@@ -18,6 +19,7 @@ struct h2_handover {
     struct http_listener *listener; /* its count goes over */
     struct buf *in;                 /* bytes received already, or NULL; the reference goes over */
     struct proxy_protocol *proxy;   /* heap, or NULL; goes over */
+    struct tls_conn *tls;           /* or NULL; goes over */
     struct address peer;
     uint64_t id;
     uint64_t start_ms;

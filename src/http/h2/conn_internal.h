@@ -7,9 +7,9 @@
  *   pump.c     all that is ready goes out in one writev
  *   guard.c    the score of misbehaviour
  *
- * nghttp2 must not be called again from its callbacks, and an exchange may do anything: so callbacks
- * put streams on the list `news`, and when a buffer has been read their exchanges are told. What
- * these answer is gathered at the end of the turn. Runs in: worker, loop threads. */
+ * nghttp2 must not be called again from its callbacks, and an exchange may do anything: so
+ * callbacks put streams on the list `news`, and when a buffer has been read their exchanges are
+ * told. What these answer is gathered at the end of the turn. Runs in: worker, loop threads. */
 #pragma once
 
 #include "base/buf.h"
@@ -19,6 +19,7 @@
 #include "http/features/http2.h"
 #include "http/h2/conn.h"
 #include "http/http_loop.h"
+#include "tls/transport.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -42,6 +43,7 @@ struct h2_conn {
     struct http_loop *http;         /* borrowed */
     struct http_listener *listener; /* counted in its `connections` */
     nghttp2_session *session;       /* owned */
+    struct tls_conn *tls;           /* owned; NULL: in the clear */
     struct proxy_protocol *proxy;   /* owned, heap; NULL without a PROXY header */
     struct buf *in;                 /* owned: what bodies refer to, with room behind; or NULL */
     struct buf *backlog;            /* owned: gathered, and not taken by the socket; or NULL */
@@ -51,8 +53,8 @@ struct h2_conn {
     struct list touched;            /* h2_stream.touched_link: the pump has to look at them */
     uint64_t id;
     uint64_t start_ms;
-    uint64_t score_ms; /* when `score` was worked out last */
-    const char *fault; /* why the guard had enough; NULL: it has not */
+    uint64_t score_ms;     /* when `score` was worked out last */
+    const char *fault;     /* why the guard had enough; NULL: it has not */
     int64_t ignored_bytes; /* received lately in frames that mean nothing to us */
     uint32_t score;
     uint32_t stream_count;
@@ -72,12 +74,12 @@ struct h2_stream {
     struct list link;
     struct list news_link;
     struct list touched_link;
-    bool *freed_flag; /* of who calls out to the exchange; NULL: nobody does */
+    bool *freed_flag;     /* of who calls out to the exchange; NULL: nobody does */
     struct deadline send; /* send_timeout: the client takes nothing of this stream */
     struct deadline rate; /* the next portion of limit_rate */
     struct deadline body; /* client_body_timeout */
     struct slice method, scheme, path, authority, protocol; /* pseudo fields; arena */
-    struct slice cookie;     /* crumbs joined so far; arena */
+    struct slice cookie;                                    /* crumbs joined so far; arena */
     uint64_t credited_bytes; /* of the body, those the client may send again */
     uint64_t rate_start_ms;
     uint64_t head_bytes;
@@ -122,13 +124,13 @@ bool h2_session_feed(struct h2_conn *conn, struct slice in);
 struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id);
 int h2_take_field(struct h2_stream *stream, struct slice name, struct slice value);
 void h2_take_data(struct h2_stream *stream, struct slice data);
-void h2_note(struct h2_stream *stream);    /* puts it on the list of news */
-void h2_tell_news(struct h2_conn *conn);   /* starts exchanges, hands over bodies, ends */
+void h2_note(struct h2_stream *stream);  /* puts it on the list of news */
+void h2_tell_news(struct h2_conn *conn); /* starts exchanges, hands over bodies, ends */
 void h2_read_body(struct exchange *x);
 void h2_watch_body(struct h2_stream *stream);
 
 /* respond.c */
-void h2_touch(struct h2_stream *stream);   /* the pump will look at it this turn */
+void h2_touch(struct h2_stream *stream); /* the pump will look at it this turn */
 void h2_watch_client(struct h2_stream *stream);
 void h2_drop_response(struct h2_stream *stream); /* nobody takes it: as if it were sent */
 ssize_t h2_on_data_wanted(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t length,
@@ -142,15 +144,15 @@ int h2_on_data_framed(nghttp2_session *session, nghttp2_frame *frame, const uint
 
 /* guard.c */
 enum h2_glitch {
-    GLITCH_RESET,        /* the client gave up a request that was not answered */
-    GLITCH_LATE_RESET,   /* ... that was answered, or that never was */
+    GLITCH_RESET,      /* the client gave up a request that was not answered */
+    GLITCH_LATE_RESET, /* ... that was answered, or that never was */
     GLITCH_PING,
     GLITCH_SETTINGS,
     GLITCH_PRIORITY,
     GLITCH_WINDOW,
-    GLITCH_EMPTY,        /* a frame without bytes and without meaning */
-    GLITCH_IGNORED,      /* many bytes that mean nothing */
-    GLITCH_INVALID,      /* a frame that breaks the rules of its stream */
+    GLITCH_EMPTY,   /* a frame without bytes and without meaning */
+    GLITCH_IGNORED, /* many bytes that mean nothing */
+    GLITCH_INVALID, /* a frame that breaks the rules of its stream */
     GLITCH_LARGE_HEAD,
     GLITCH_COUNT,
 };

@@ -17,10 +17,10 @@
 
 enum {
     PARTS_MAX = 96,
-    PARTS_PER_FRAME = 20,         /* its head and the pieces respond.c puts into one */
+    PARTS_PER_FRAME = 20, /* its head and the pieces respond.c puts into one */
     GATHER_BYTES_MAX = 128 * 1024,
     TURN_BYTES_MAX = 2 * 1024 * 1024, /* then others have their turn */
-    COPY_BYTES_MAX = 512,         /* smaller pieces cost less copied than referred to */
+    COPY_BYTES_MAX = 512,             /* smaller pieces cost less copied than referred to */
     FRAME_HEAD_BYTES = 9,
     ROOM_BYTES = 32 * 1024, /* a producer that waits is called when less than this is left */
 };
@@ -29,6 +29,8 @@ struct h2_gather {
     struct iovec parts[PARTS_MAX];
     int count;
     size_t bytes;
+    size_t left;                 /* while it is written: what is not */
+    int sent_count;              /* parts that are */
     struct buf *text;            /* heads and small pieces */
     struct buf *held[PARTS_MAX]; /* what parts refer to */
     int held_count;
@@ -51,8 +53,8 @@ static void add_part(struct h2_gather *gather, const char *data, size_t len)
         return;
     }
     assert(gather->count < PARTS_MAX);
-    gather->parts[gather->count++] =
-        (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+    gather->parts[gather->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)data,
+                                                    .iov_len = len};
 }
 
 /* False: no room, nothing was added. */
@@ -143,8 +145,7 @@ int h2_on_data_framed(nghttp2_session *session, nghttp2_frame *frame, const uint
 {
     struct h2_conn *conn = user_data;
     struct h2_gather *gather = conn->gather;
-    struct h2_stream *stream =
-        nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    struct h2_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
     (void)source;
     if (stream == NULL || !add_copy(gather, framehd, FRAME_HEAD_BYTES))
@@ -187,39 +188,54 @@ static bool gather_frames(struct h2_conn *conn, struct h2_gather *gather)
     return ok;
 }
 
-static bool keep_rest(struct h2_conn *conn, const struct h2_gather *gather, size_t sent)
+static bool keep_rest(struct h2_conn *conn, const struct h2_gather *gather)
 {
-    struct buf *rest = buf_get_sized(loop_bufs(conn->http->loop), gather->bytes - sent);
+    struct buf *rest = buf_get_sized(loop_bufs(conn->http->loop), gather->left);
 
     assert(conn->backlog == NULL);
     if (rest == NULL)
         return false;
-    for (int i = 0; i < gather->count; i++) {
+    for (int i = gather->sent_count; i < gather->count; i++) {
         const struct iovec *part = &gather->parts[i];
-        size_t skip = sent < part->iov_len ? sent : part->iov_len;
 
-        memcpy(rest->data + rest->end, (const char *)part->iov_base + skip, part->iov_len - skip);
-        rest->end += (uint32_t)(part->iov_len - skip);
-        sent -= skip;
+        memcpy(rest->data + rest->end, part->iov_base, part->iov_len);
+        rest->end += (uint32_t)part->iov_len;
     }
     conn->backlog = rest;
     return true;
 }
 
-static bool write_parts(struct h2_conn *conn, const struct h2_gather *gather)
+/* Takes what was sent off the front. */
+static void advance(struct h2_gather *gather, size_t bytes)
 {
-    struct io_result sent = {.kind = IO_AGAIN};
+    gather->left -= bytes;
+    while (bytes > 0) {
+        struct iovec *part = &gather->parts[gather->sent_count];
+        size_t n = part->iov_len < bytes ? part->iov_len : bytes;
 
-    if ((conn->io.ready & IO_WRITE) != 0)
-        sent = socket_send(conn->io.fd, gather->parts, gather->count, false);
-    if (sent.kind == IO_FAILED || sent.kind == IO_END)
-        return false;
-    size_t done = sent.kind == IO_DONE ? sent.bytes : 0;
+        part->iov_base = (char *)part->iov_base + n;
+        part->iov_len -= n;
+        bytes -= n;
+        gather->sent_count += part->iov_len == 0;
+    }
+}
 
-    if (done == gather->bytes)
-        return true;
-    conn->io.ready &= ~(unsigned)IO_WRITE;
-    return keep_rest(conn, gather, done);
+/* TLS takes a record at a time; in clear text it is one call. False: the socket is gone. */
+static bool write_parts(struct h2_conn *conn, struct h2_gather *gather)
+{
+    gather->left = gather->bytes;
+    gather->sent_count = 0;
+    while (gather->left > 0 && (conn->io.ready & IO_WRITE) != 0) {
+        struct io_result sent = transport_send(&conn->io, conn->tls,
+                                               gather->parts + gather->sent_count,
+                                               gather->count - gather->sent_count, false);
+
+        if (sent.kind == IO_FAILED || sent.kind == IO_END)
+            return false;
+        if (sent.kind == IO_DONE)
+            advance(gather, sent.bytes);
+    }
+    return gather->left == 0 || keep_rest(conn, gather);
 }
 
 /* True when nothing is left of it. `*failed`: the socket is gone. */
@@ -229,17 +245,17 @@ static bool send_backlog(struct h2_conn *conn, bool *failed)
 
     if (backlog == NULL)
         return true;
-    if ((conn->io.ready & IO_WRITE) == 0)
-        return false;
-    struct iovec part = {backlog->data + backlog->start, buf_used(backlog)};
-    struct io_result sent = socket_send(conn->io.fd, &part, 1, false);
+    while (buf_used(backlog) > 0) {
+        if ((conn->io.ready & IO_WRITE) == 0)
+            return false;
+        struct iovec part = {backlog->data + backlog->start, buf_used(backlog)};
+        struct io_result sent = transport_send(&conn->io, conn->tls, &part, 1, false);
 
-    *failed = sent.kind == IO_FAILED || sent.kind == IO_END;
-    if (sent.kind == IO_DONE)
-        backlog->start += (uint32_t)sent.bytes;
-    if (buf_used(backlog) > 0) {
-        conn->io.ready &= ~(unsigned)IO_WRITE;
-        return false;
+        *failed = sent.kind == IO_FAILED || sent.kind == IO_END;
+        if (*failed)
+            return false;
+        if (sent.kind == IO_DONE)
+            backlog->start += (uint32_t)sent.bytes;
     }
     buf_unref(backlog);
     conn->backlog = NULL;
@@ -285,8 +301,7 @@ static bool pump_once(struct h2_conn *conn, size_t *bytes, bool *failed)
         *failed = true;
         return false;
     }
-    *failed = !gather_frames(conn, &gather) ||
-              (gather.bytes > 0 && !write_parts(conn, &gather));
+    *failed = !gather_frames(conn, &gather) || (gather.bytes > 0 && !write_parts(conn, &gather));
     *bytes += gather.bytes;
     for (int i = 0; i < gather.held_count; i++)
         buf_unref(gather.held[i]);

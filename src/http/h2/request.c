@@ -16,8 +16,8 @@
 #include <assert.h>
 
 enum {
-    COPY_BYTES_MAX = 2048,  /* of DATA: a smaller piece is not worth holding the buffer it came in */
-    FIELD_COST_BYTES = 32,  /* RFC 9113, 6.5.2 */
+    COPY_BYTES_MAX = 2048, /* of DATA: a smaller piece is not worth holding the buffer it came in */
+    FIELD_COST_BYTES = 32, /* RFC 9113, 6.5.2 */
 };
 
 struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id)
@@ -38,6 +38,7 @@ struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id)
     x->codec = &h2_codec;
     x->stream = stream;
     x->client_fd = conn->io.fd;
+    x->tls = conn->tls;
     x->listen = h2_conn_listen(conn);
     x->subject.client = &conn->peer;
     x->proxy_protocol = conn->proxy;
@@ -230,8 +231,7 @@ static int check_head(struct h2_stream *stream)
         log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent a header with an invalid name");
         return 400;
     }
-    if (!take_body_facts(stream) ||
-        !request_take_target(x, stream->path, core->merge_slashes))
+    if (!take_body_facts(stream) || !request_take_target(x, stream->path, core->merge_slashes))
         return 400;
     return 0;
 }

@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 
 enum {
-    OWN_FIELDS = 8,       /* :status and those we make from struct response */
-    RATE_SLICE_MS = 100,  /* limit_rate hands out this often */
+    OWN_FIELDS = 8,      /* :status and those we make from struct response */
+    RATE_SLICE_MS = 100, /* limit_rate hands out this often */
     CHUNKS_PER_FRAME = 16,
 };
 
@@ -127,8 +127,8 @@ static void add_type(struct head *head, struct exchange *x)
         add(head, name, response->content_type);
     else
         add_text(head, name,
-                 arena_printf(head->arena, "%.*s; charset=%.*s",
-                              SLICE_ARG(response->content_type), SLICE_ARG(response->charset)));
+                 arena_printf(head->arena, "%.*s; charset=%.*s", SLICE_ARG(response->content_type),
+                              SLICE_ARG(response->charset)));
 }
 
 static void add_entity(struct head *head, struct exchange *x)
@@ -287,7 +287,8 @@ static size_t rate_allows(struct h2_stream *stream)
     return 0;
 }
 
-/* Bytes for one frame from the front of the queue: a piece of one file, or some pieces of memory. */
+/* Bytes for one frame from the front of the queue: a piece of one file, or some pieces of memory.
+ */
 static size_t frame_bytes(const struct exchange *x, size_t max)
 {
     const struct chunk *chunk = x->response.first;
@@ -311,8 +312,8 @@ static bool submit_trailers(struct h2_stream *stream)
     if (!head_init(&head, stream->x, &stream->x->response.trailers))
         return false;
     add_list(&head, &stream->x->response.trailers);
-    return !head.failed && nghttp2_submit_trailer(stream->conn->session, stream->id, head.fields,
-                                                  head.count) == 0;
+    return !head.failed &&
+           nghttp2_submit_trailer(stream->conn->session, stream->id, head.fields, head.count) == 0;
 }
 
 /* nghttp2 is about to make a DATA frame: how long may it be? */
@@ -427,7 +428,7 @@ static void codec_abort(struct exchange *x, bool reset)
 
     (void)reset;
     reset_stream(stream, (x->flags & (X_TIMED_OUT | X_CLIENT_GONE)) != 0 ? NGHTTP2_CANCEL
-                                                                        : NGHTTP2_INTERNAL_ERROR);
+                                                                         : NGHTTP2_INTERNAL_ERROR);
     h2_stream_free(stream);
 }
 

@@ -15,7 +15,8 @@ enum {
     IGNORED_BYTES_MAX = 256 * 1024,
 };
 
-/* What nghttp2 copies from into each session; the same for all. Per loop, because it is made lazily. */
+/* What nghttp2 copies from into each session; the same for all. Per loop, because it is made
+ * lazily. */
 struct h2_loop {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
@@ -81,8 +82,7 @@ static struct slice slice_of_rcbuf(nghttp2_rcbuf *rcbuf)
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
                      nghttp2_rcbuf *value, uint8_t flags, void *user_data)
 {
-    struct h2_stream *stream =
-        nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    struct h2_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
     (void)flags;
     (void)user_data;
@@ -101,10 +101,9 @@ static int on_reset(struct h2_conn *conn, const struct h2_stream *stream)
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
-    struct h2_stream *stream =
-        frame->hd.stream_id == 0
-            ? NULL
-            : nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    struct h2_stream *stream = frame->hd.stream_id == 0 ? NULL
+                                                        : nghttp2_session_get_stream_user_data(
+                                                              session, frame->hd.stream_id);
 
     if (frame->hd.type == NGHTTP2_RST_STREAM)
         return on_reset(user_data, stream);
@@ -177,8 +176,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
                                         : nghttp2_http2_strerror(frame->goaway.error_code));
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
-    struct h2_stream *stream =
-        nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    struct h2_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
     if (stream == NULL)
         return 0;
@@ -269,8 +267,8 @@ static bool submit_settings(struct h2_conn *conn, nghttp2_session *session)
     };
 
     return nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, entries, COUNT(entries)) == 0 &&
-           nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
-                                                 RECEIVE_WINDOW) == 0;
+           nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, RECEIVE_WINDOW) ==
+               0;
 }
 
 nghttp2_session *h2_session_new(struct h2_conn *conn)

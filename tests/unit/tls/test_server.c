@@ -99,7 +99,13 @@ static const struct tls_server *choose(void *owner, struct slice name)
     return world->servers[0];
 }
 
-static const struct tls_choice choice = {.server = choose, .alpn = SLICE("\x08http/1.1")};
+static struct slice offer_protocols(void *owner)
+{
+    (void)owner;
+    return slice_of("\x08http/1.1");
+}
+
+static const struct tls_choice choice = {.server = choose, .alpn = offer_protocols};
 
 TEST(equal_settings_share_a_context)
 {
