@@ -831,11 +831,13 @@ static const struct {
     {"http_grpc", "grpc_", "grpc_pass"},
     {"http_memcached", "memcached_", "memcached_pass"},
     {"http_tunnel", "tunnel_", "tunnel_pass"},
-    {"http_proxy", "proxy_ssl_", "proxy_pass https://"},
+    {"http_proxy", "proxy_ssl_certificate_cache", "variables in proxy_ssl_certificate"},
     {"http_proxy", "proxy_cache_", "proxy_cache"},
     {"http_proxy", "proxy_no_cache", "proxy_cache"},
-    {"http_ssl", "ssl_", "listen ... ssl"},
-    {"http_v2", "http2", "listen ... ssl"},
+    {"http_ssl", "ssl_early_data", "TLS 1.3 early data"},
+    {"http_ssl", "ssl_certificate_compression", "compressed certificates"},
+    {"http_ssl", "ssl_ocsp_", "ssl_ocsp"}, /* itself an error: it would let revoked clients in */
+    {"http_v2", "http2", "HTTP/2"},
     {"http_v3", "http3", "listen ... quic"},
     {"http_v3", "quic_", "listen ... quic"},
 };
