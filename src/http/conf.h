@@ -72,7 +72,7 @@ struct http_listen {
     size_t narrower_count;
     bool proxy_protocol;
     bool ssl;
-    bool http2; /* `listen ... http2` */
+    bool http2;                 /* `listen ... http2` */
     struct server_table *table; /* by host name; NULL when the fallback is the only one */
 };
 

@@ -94,7 +94,8 @@ struct client_conn_ops {
  * idle. */
 bool http_loop_add(struct http_loop *http, struct client_conn *conn);
 void http_loop_remove(struct http_loop *http, struct client_conn *conn);
-/* `to` takes the place of `from`, which was registered: another protocol goes on with its socket. */
+/* `to` takes the place of `from`, which was registered: another protocol goes on with its socket.
+ */
 void http_loop_replace(struct http_loop *http, struct client_conn *from, struct client_conn *to);
 void http_loop_set_idle(struct http_loop *http, struct client_conn *conn, bool idle);
 

@@ -26,8 +26,8 @@ struct tls_choice {
     /* A certificate's or key's name with its variables filled in, into `out` (terminated). False:
      * cannot. */
     bool (*text)(void *owner, const struct template *template, char *out, size_t out_bytes);
-    /* Protocols offered by ALPN to clients of the server that was chosen, in wire form, in the order
-     * of preference; empty: none. */
+    /* Protocols offered by ALPN to clients of the server that was chosen, in wire form, in the
+     * order of preference; empty: none. */
     struct slice (*alpn)(void *owner);
 };
 

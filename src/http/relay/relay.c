@@ -291,11 +291,21 @@ static bool set_source(struct relay *r, struct connect_options *options, uint64_
     return false;
 }
 
+/* A body that is not kept cannot be sent a second time: it goes over no connection that its peer
+ * may be closing just now. */
+static bool may_use_kept(const struct relay *r)
+{
+    bool body_goes_by = (r->flags & RELAY_STREAMS) != 0 && body_declared(r->x);
+
+    return (r->flags & RELAY_FRESH_ONLY) == 0 && !body_goes_by;
+}
+
 static bool open_conn(struct relay *r)
 {
     struct pool *pool = balance_pool(r->upstream->balance, r->x->loop);
     struct connect_options options = {.keepalive = r->conf->socket_keepalive};
-    struct pool_target target = {.state = r->pick.peer->state};
+    struct pool_target target = {.state = r->pick.peer->state,
+                                 .must_live = !method_is_idempotent(r->x->request.method)};
 
     errno = EADDRNOTAVAIL;
     if (!set_source(r, &options, &target.variant))
@@ -305,7 +315,7 @@ static bool open_conn(struct relay *r)
 
         target.variant = pool_variant(pool_variant(target.variant, client), r->tls_name);
     }
-    if ((r->flags & RELAY_FRESH_ONLY) == 0)
+    if (may_use_kept(r))
         r->conn = pool_take(pool, &target);
     if (r->conn == NULL)
         r->conn = pool_open(pool, &target, &options);
