@@ -203,7 +203,7 @@ static void sample(struct instance *instance)
         since_ms = instance->started_ms;
         cpu_us = 0;
     }
-    if (instance->pid == 0 || (now_ms - since_ms < 200 && instance->sampled_ms != 0) ||
+    if (instance->pid == 0 || (now_ms - since_ms < 200 && instance->rss_bytes != 0) ||
         !usage_read(instance->pid, &usage))
         return;
     instance->rss_bytes = usage.rss_bytes;

@@ -209,7 +209,7 @@ static bool keep_rest(struct h2_conn *conn, const struct h2_gather *gather)
 static void advance(struct h2_gather *gather, size_t bytes)
 {
     gather->left -= bytes;
-    while (bytes > 0) {
+    while (bytes > 0 && gather->sent_count < gather->count) {
         struct iovec *part = &gather->parts[gather->sent_count];
         size_t n = part->iov_len < bytes ? part->iov_len : bytes;
 

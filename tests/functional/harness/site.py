@@ -1,6 +1,8 @@
 """The program under test, running on a configuration of the test's own."""
 
+import atexit
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -32,7 +34,24 @@ ALARMS = [
 
 
 def program():
-    return os.environ.get("PELAYAN_BIN") or str(ROOT / "build/pelayan")
+    """The program under test; a copy of it, where other users could not reach the original."""
+    return reachable(os.environ.get("PELAYAN_BIN") or str(ROOT / "build/pelayan"))
+
+
+def is_program(path):
+    return os.path.isfile(path) and Path(path).open("rb").read(4) == b"\x7fELF"
+
+
+@functools.cache
+def reachable(path):
+    """Tests that run as root start it as an ordinary user too, and root's home is closed to others."""
+    folders = Path(path).resolve().parents
+    if os.geteuid() != 0 or not is_program(path) or all(f.stat().st_mode & 0o001 for f in folders):
+        return path
+    folder = Path(tempfile.mkdtemp(prefix="pelayan-program-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    return shutil.copy(path, folder / "pelayan")
 
 
 def processes_of_session(session):
