@@ -154,6 +154,7 @@ class Site(Place):
             self.spawn()
             try:
                 self.wait_until_accepting(wait_for)
+                self.wait_until_served()
                 return
             except wait.TooLong:
                 self.kill_all()
@@ -188,6 +189,14 @@ class Site(Place):
                     return True
 
             wait.until(accepts, lambda: f"port {name} to accept: {self.trouble()}")
+
+    def wait_until_served(self):
+        """The sockets are the master's, and accept before there is a worker: where the log is the
+        suite's own, it says when the worker has settled."""
+        log = self.dir / "logs/error.log"
+        if f"error_log {log} info;" in self.conf.read_text() and log.exists():
+            with contextlib.suppress(wait.TooLong):
+                wait.until(lambda: "is served by" in log.read_text(errors="replace"), "a worker", 3)
 
     def tcp_ports(self):
         """Names of the ports in a `listen` that is not udp."""
