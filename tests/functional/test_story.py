@@ -101,7 +101,8 @@ def test_reloads_under_load_fail_no_request_and_leave_nothing(pelayan, apps):
         grown = resident_kib(worker) - memory
     assert load.failed == []
     assert worker in site.workers()
-    assert grown < (1024 if "san/" not in os.environ.get("PELAYAN_BIN", "") else 65536), f"{grown} KiB"
+    # sanitizers keep what was freed for a while: there it is LeakSanitizer that counts
+    assert grown < 1024 or "san/" in os.environ.get("PELAYAN_BIN", ""), f"{grown} KiB"
 
 
 def test_upgrades_under_load_refuse_nobody(pelayan, apps):
