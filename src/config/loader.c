@@ -75,8 +75,11 @@ bool loader_init(struct loader *loader, const struct conf_feature *const *featur
     loader->inner = arena_zalloc(loader->scratch, sizeof *loader->inner);
     if (loader->inner == NULL)
         return false;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         row_count += features[i]->directive_count;
+        if (features[i]->conf_bytes > 0)
+            loader->inner->settings_count = i + 1;
+    }
     map_init(&loader->inner->by_name, loader->scratch, false);
     loader->inner->row_words = row_count / 64 + 1;
     loader->inner->feature_words = count / 64 + 1;
@@ -156,10 +159,11 @@ static void scope_close(struct loader *loader, struct scope *scope)
 static void *own_settings(struct loader *loader, struct scope *scope, size_t feature)
 {
     size_t bytes = loader->features[feature]->conf_bytes;
-    size_t array_bytes = loader->feature_count * sizeof *scope->conf;
+    size_t array_bytes = loader->inner->settings_count * sizeof *scope->conf;
     void *copy;
 
     assert(scope->own != NULL);
+    assert(bytes > 0);
     if (bit_is_set(scope->own, feature))
         return scope->conf[feature];
     if (scope->parent != NULL && scope->conf == scope->parent->conf) {
@@ -385,7 +389,8 @@ static bool open_root(struct loader *loader, struct scope *root)
     root->parent = NULL;
     root->context = CTX_MAIN;
     root->node = NULL;
-    root->conf = arena_zalloc(loader->arena, (loader->feature_count + 1) * sizeof *root->conf);
+    root->conf = arena_zalloc(loader->arena,
+                              (loader->inner->settings_count + 1) * sizeof *root->conf);
     if (root->conf == NULL || !scope_open(loader, root))
         return false;
     for (size_t i = 0; i < loader->feature_count; i++) {

@@ -24,18 +24,23 @@ static const struct conf_feature *features[FEATURES_MAX];
 static size_t feature_count;
 static pthread_once_t features_once = PTHREAD_ONCE_INIT;
 
-/* http's own come first, because it takes a feature's position in its list for the index. */
+/* http's own with settings come first, because it takes a feature's position for its index; then
+ * ours, and last those without, which need no place in the arrays of settings. */
 static void list_features(void)
 {
-    while (http_features[feature_count] != NULL) {
-        assert(feature_count < FEATURES_MAX - 2);
-        features[feature_count] = http_features[feature_count];
-        feature_count++;
-    }
+    size_t count;
+    const struct conf_feature *const *of_http = http_conf_features(&count);
+    size_t taken = 0;
+
+    assert(count + 2 <= FEATURES_MAX);
+    while (taken < count && of_http[taken]->conf_bytes > 0)
+        features[feature_count++] = of_http[taken++];
     core_index = feature_count;
     features[feature_count++] = &core_feature;
     error_log_index = feature_count;
     features[feature_count++] = &error_log_feature;
+    while (taken < count)
+        features[feature_count++] = of_http[taken++];
 }
 
 const struct conf_feature *const *load_features(size_t *count)

@@ -56,15 +56,15 @@
 FEATURES(FEATURE_DECLARE)
 
 #define FEATURE_ITEM(name) &name##_feature,
-#define CONF_ITEM(name) &name##_feature.conf,
 
 struct feature *const http_feature_list[] = {FEATURES(FEATURE_ITEM) NULL};
 
-/* The same for the loader, and after them what stands in an http block without being a part of
- * exchanges. */
-const struct conf_feature *const http_features[] = {FEATURES(CONF_ITEM) & upstream_feature, NULL};
-
 enum { FEATURES_MAX = COUNT(http_feature_list) };
+
+/* For the loader: those with settings first, so that the arrays of settings, of which a large
+ * configuration has 100,000, end with them; last what stands in an http block without being a part
+ * of exchanges. */
+static const struct conf_feature *conf_features[FEATURES_MAX];
 
 size_t http_feature_count = FEATURES_MAX - 1;
 
@@ -77,12 +77,30 @@ static struct {
     size_t log_count;
 } rows;
 
+/* Indexes are places in that order. */
+static void number_features(void)
+{
+    unsigned next = 0;
+
+    for (int with_settings = 1; with_settings >= 0; with_settings--) {
+        for (unsigned i = 0; i < http_feature_count; i++) {
+            struct feature *feature = http_feature_list[i];
+
+            if ((feature->conf.conf_bytes > 0) != with_settings)
+                continue;
+            conf_features[next] = &feature->conf;
+            feature->index = next++;
+        }
+    }
+    conf_features[next] = &upstream_feature;
+}
+
 static void fill_rows(void)
 {
+    number_features();
     for (unsigned i = 0; i < http_feature_count; i++) {
         struct feature *feature = http_feature_list[i];
 
-        feature->index = i;
         if (feature->run != NULL)
             rows.phase[feature->phase][rows.phase_count[feature->phase]++] = feature;
         if (feature->on_head != NULL)
@@ -97,6 +115,13 @@ void http_features_init(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, fill_rows);
+}
+
+const struct conf_feature *const *http_conf_features(size_t *count)
+{
+    http_features_init();
+    *count = COUNT(conf_features);
+    return conf_features;
 }
 
 struct feature_row features_of_phase(enum step phase)

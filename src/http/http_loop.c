@@ -334,9 +334,11 @@ static void free_slots(struct http_loop *http)
     for (size_t i = 0; i < http_feature_count; i++) {
         const struct feature *feature = http_feature_list[i];
 
-        if (http->slots[i] != NULL && feature->on_loop_end != NULL)
-            feature->on_loop_end(http->slots[i]);
-        free(http->slots[i]);
+        void *slot = http->slots[feature->index];
+
+        if (slot != NULL && feature->on_loop_end != NULL)
+            feature->on_loop_end(slot);
+        free(slot);
     }
     free(http->slots);
 }

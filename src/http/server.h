@@ -14,8 +14,8 @@ struct loop;
 struct offload;
 struct snapshot;
 
-/* Every http feature in running order, for the loader: the list ends with NULL. */
-extern const struct conf_feature *const http_features[];
+/* Every http feature for the loader, in the order of their indexes: those with settings first. */
+const struct conf_feature *const *http_conf_features(size_t *count);
 
 /* One socket a snapshot wants to listen on: distinct addresses, options merged from all `listen` of
  * it. */
