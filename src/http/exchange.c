@@ -278,7 +278,17 @@ void *exchange_slot(struct exchange *x, const struct feature *feature, size_t by
 
 const struct address *exchange_local_address(struct exchange *x)
 {
-    return x->codec == NULL ? NULL : x->codec->local_address(x);
+    if (x->local != NULL || x->client_fd < 0)
+        return x->local;
+    struct address *local = arena_zalloc(x->subject.arena, sizeof *local);
+
+    if (local == NULL)
+        return NULL;
+    local->len = sizeof *local - offsetof(struct address, any);
+    if (getsockname(x->client_fd, &local->any, &local->len) != 0)
+        return NULL;
+    x->local = local;
+    return local;
 }
 
 struct slice exchange_header(const struct exchange *x, enum header_id id)

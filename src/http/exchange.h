@@ -207,6 +207,7 @@ struct exchange {
     uint64_t start_ms;   /* monotonic: $request_time */
     uint64_t start_wall_ms;
     uint64_t limit_rate;       /* bytes per second, 0: none ($limit_rate, X-Accel-Limit-Rate) */
+    uint64_t rate_start_ms;    /* monotonic: when limit_rate was first asked; 0: not yet */
     uint64_t limit_rate_after; /* bytes sent before it counts */
     bool limit_rate_set;       /* by variable or header: overrides the directive */
     struct address *local;     /* the address connected to; filled by exchange_local_address() */
@@ -254,8 +255,6 @@ struct codec {
     /* Ends it without (more of) an answer: closes the connection or resets the stream. Logs are
      * written; frees `x`. */
     void (*abort)(struct exchange *x, bool reset);
-    /* Peer and local address, or facts of the connection. */
-    const struct address *(*local_address)(struct exchange *x);
 };
 
 /* Takes an exchange (zeroed, with arena and subject.arena set) from the loop's pool; the codec

@@ -279,3 +279,22 @@ struct slice response_complete_location(struct exchange *x)
     return arena_printf(x->subject.arena, "%s://%.*s%s%.*s", secure ? "https" : "http",
                         SLICE_ARG(host), port_text, SLICE_ARG(location));
 }
+
+/* Bytes per second beyond any network: larger ones would overflow. */
+#define RATE_MAX ((uint64_t)1 << 40)
+
+size_t response_rate_allows(struct exchange *x)
+{
+    if (x->limit_rate == 0)
+        return SIZE_MAX;
+    if (x->rate_start_ms == 0)
+        x->rate_start_ms = loop_now_ms(x->loop);
+    uint64_t elapsed_ms = loop_now_ms(x->loop) - x->rate_start_ms + RESPONSE_RATE_SLICE_MS;
+    uint64_t rate = x->limit_rate < RATE_MAX ? x->limit_rate : RATE_MAX;
+    uint64_t after = x->limit_rate_after < RATE_MAX ? x->limit_rate_after : RATE_MAX;
+    uint64_t allowed = after + rate * elapsed_ms / 1000;
+
+    if (allowed > x->response.bytes_sent)
+        return (size_t)(allowed - x->response.bytes_sent);
+    return 0;
+}

@@ -63,6 +63,13 @@ struct slice response_complete_location(struct exchange *x);
 /* For codecs: the value of `Server`, as server_tokens says. */
 struct slice response_server_name(const struct exchange *x);
 
+/* How often limit_rate hands out a portion. */
+enum { RESPONSE_RATE_SLICE_MS = 100 };
+
+/* How many bytes limit_rate lets go out now (0: ask again after the slice); SIZE_MAX without a
+ * limit. */
+size_t response_rate_allows(struct exchange *x);
+
 /* A filter of body bytes (gzip, ranges, sub_filter): put in front in its feature's on_head with
  * response_add_filter(). */
 struct body_filter {

@@ -1,7 +1,6 @@
 """HTTP/2 to clients, in clear text with prior knowledge."""
 
 import json
-import shutil
 import subprocess
 
 import pytest
@@ -388,7 +387,6 @@ for (let i = 0; i < 50; i++) {
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
 def test_node_as_client(pelayan, backend):
     app = backend(answers=lambda request: (200, request.body))
     site = pelayan.run(http=f"http2 on; server {{ location / {{ proxy_pass {app.url}; }} }}")
@@ -398,7 +396,6 @@ def test_node_as_client(pelayan, backend):
     assert json.loads(out.stdout) == [[200, True]] * 50, out.stderr
 
 
-@pytest.mark.skipif(shutil.which("h2load") is None, reason="there is no h2load")
 def test_h2load(pelayan, backend):
     app = backend()
     site = pelayan.run(

@@ -3,7 +3,6 @@
 PELAYAN_STORY=full (make story) takes the rounds that were promised; otherwise there are fewer."""
 
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -16,8 +15,6 @@ FULL = os.environ.get("PELAYAN_STORY") == "full"
 ROUNDS = 10 if FULL else 2
 RELOADS = 1000 if FULL else 100
 ALONE = 400 if FULL else 200  # requests, at 200 a second
-
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 
 
 @pytest.fixture

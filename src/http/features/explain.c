@@ -55,11 +55,6 @@ static void tell_abort(struct exchange *x, bool reset)
     fputs("answer    none: the connection is closed\n", told_of(x)->out);
 }
 
-static const struct address *tell_address(struct exchange *x)
-{
-    return &told_of(x)->local;
-}
-
 static const struct codec teller = {
     .name = "HTTP/1.1",
     .send_head = tell_head,
@@ -67,7 +62,6 @@ static const struct codec teller = {
     .read_body = tell_nothing,
     .done = tell_nothing,
     .abort = tell_abort,
-    .local_address = tell_address,
 };
 
 /* ---- the request */
@@ -161,6 +155,7 @@ static void fill_exchange(struct exchange *x, struct arena *arena, const struct 
     x->codec = &teller;
     x->stream = told;
     x->client_fd = -1;
+    x->local = &told->local;
     x->body.temp_fd = -1;
     x->response.last = &x->response.first;
     x->response.content_length = -1;

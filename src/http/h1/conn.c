@@ -604,23 +604,6 @@ static void codec_abort(struct exchange *x, bool reset)
     h1_conn_close(conn, reset);
 }
 
-static const struct address *codec_local_address(struct exchange *x)
-{
-    struct h1_stream *stream = x->stream;
-
-    if (x->local != NULL)
-        return x->local;
-    struct address *local = arena_zalloc(x->subject.arena, sizeof *local);
-
-    if (local == NULL)
-        return NULL;
-    local->len = sizeof *local - offsetof(struct address, any);
-    if (getsockname(stream->conn->io.fd, &local->any, &local->len) != 0)
-        return NULL;
-    x->local = local;
-    return local;
-}
-
 const struct codec h1_codec = {
     .name = "HTTP/1.1",
     .send_head = h1_send_head,
@@ -630,5 +613,4 @@ const struct codec h1_codec = {
     .upgrade = h1_upgrade,
     .done = codec_done,
     .abort = codec_abort,
-    .local_address = codec_local_address,
 };

@@ -17,12 +17,8 @@ enum {
     HEAD_FIXED_BYTES =
         512, /* status line and the fields we add ourselves, without values of the response */
     ROOM_BYTES = 32 *
-                 1024,   /* a producer that waits is called when less than this is left to send */
-    RATE_SLICE_MS = 100, /* limit_rate hands out this often */
+                 1024, /* a producer that waits is called when less than this is left to send */
 };
-
-/* Bytes per second beyond any network: larger ones would overflow. */
-#define RATE_MAX ((uint64_t)1 << 40)
 
 /* "MSIE 4." to "MSIE 6.", but not those that were repaired ("SV1") or only pretend ("Opera"). */
 static bool is_msie6(struct slice agent)
@@ -325,25 +321,6 @@ static struct io_result send_file(struct exchange *x, size_t bytes_max)
     return sent;
 }
 
-/* Bytes limit_rate allows now; SIZE_MAX without a limit. */
-static size_t rate_allows(struct exchange *x)
-{
-    struct h1_stream *stream = x->stream;
-
-    if (x->limit_rate == 0)
-        return SIZE_MAX;
-    if (stream->rate_start_ms == 0)
-        stream->rate_start_ms = loop_now_ms(x->loop);
-    uint64_t elapsed_ms = loop_now_ms(x->loop) - stream->rate_start_ms + RATE_SLICE_MS;
-    uint64_t rate = x->limit_rate < RATE_MAX ? x->limit_rate : RATE_MAX;
-    uint64_t after = x->limit_rate_after < RATE_MAX ? x->limit_rate_after : RATE_MAX;
-    uint64_t allowed = after + rate * elapsed_ms / 1000;
-
-    if (allowed > x->response.bytes_sent)
-        return (size_t)(allowed - x->response.bytes_sent);
-    return 0;
-}
-
 static void on_rate_deadline(struct deadline *deadline)
 {
     struct h1_stream *stream = container_of(deadline, struct h1_stream, rate);
@@ -371,10 +348,10 @@ static enum sent drain_wire(struct exchange *x)
     uint64_t sent_before = x->response.bytes_sent;
 
     while (stream->wire != NULL) {
-        size_t allowed = rate_allows(x);
+        size_t allowed = response_rate_allows(x);
 
         if (allowed == 0)
-            return send_later(x, RATE_SLICE_MS);
+            return send_later(x, RESPONSE_RATE_SLICE_MS);
         if (turn_max != 0 && x->response.bytes_sent - sent_before > turn_max)
             return send_later(x, 1);
         struct io_result sent = stream->wire->fd >= 0 ? send_file(x, allowed)

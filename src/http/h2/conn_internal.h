@@ -81,7 +81,6 @@ struct h2_stream {
     struct slice method, scheme, path, authority, protocol; /* pseudo fields; arena */
     struct slice cookie;                                    /* crumbs joined so far; arena */
     uint64_t credited_bytes; /* of the body, those the client may send again */
-    uint64_t rate_start_ms;
     uint64_t head_bytes;
     int32_t id;
     int refuse_status;  /* the head is to be answered with it; 0: with what it asks for */

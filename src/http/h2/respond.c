@@ -13,13 +13,9 @@
 #include <sys/socket.h>
 
 enum {
-    OWN_FIELDS = 8,      /* :status and those we make from struct response */
-    RATE_SLICE_MS = 100, /* limit_rate hands out this often */
+    OWN_FIELDS = 8, /* :status and those we make from struct response */
     CHUNKS_PER_FRAME = 16,
 };
-
-/* Bytes per second beyond any network: larger ones would overflow. */
-#define RATE_MAX ((uint64_t)1 << 40)
 
 /* A head being made; nghttp2 copies it when it is submitted, and writes names in lower case. */
 struct head {
@@ -266,24 +262,15 @@ static void on_rate_deadline(struct deadline *deadline)
     codec_flush(stream->x);
 }
 
-/* Bytes limit_rate allows now; SIZE_MAX without a limit. */
+/* Bytes limit_rate allows now; with 0 the stream is asked again a little later. */
 static size_t rate_allows(struct h2_stream *stream)
 {
-    struct exchange *x = stream->x;
+    size_t allowed = response_rate_allows(stream->x);
 
-    if (x->limit_rate == 0)
-        return SIZE_MAX;
-    if (stream->rate_start_ms == 0)
-        stream->rate_start_ms = loop_now_ms(x->loop);
-    uint64_t elapsed_ms = loop_now_ms(x->loop) - stream->rate_start_ms + RATE_SLICE_MS;
-    uint64_t rate = x->limit_rate < RATE_MAX ? x->limit_rate : RATE_MAX;
-    uint64_t after = x->limit_rate_after < RATE_MAX ? x->limit_rate_after : RATE_MAX;
-    uint64_t allowed = after + rate * elapsed_ms / 1000;
-
-    if (allowed > x->response.bytes_sent)
-        return (size_t)(allowed - x->response.bytes_sent);
+    if (allowed > 0)
+        return allowed;
     stream->rate.on_expire = on_rate_deadline;
-    deadline_arm(x->loop, &stream->rate, RATE_SLICE_MS);
+    deadline_arm(stream->x->loop, &stream->rate, RESPONSE_RATE_SLICE_MS);
     return 0;
 }
 
@@ -438,23 +425,6 @@ static struct tunnel_end *codec_upgrade(struct exchange *x)
     return NULL;
 }
 
-static const struct address *codec_local_address(struct exchange *x)
-{
-    struct h2_stream *stream = x->stream;
-
-    if (x->local != NULL)
-        return x->local;
-    struct address *local = arena_zalloc(x->subject.arena, sizeof *local);
-
-    if (local == NULL)
-        return NULL;
-    local->len = sizeof *local - offsetof(struct address, any);
-    if (getsockname(stream->conn->io.fd, &local->any, &local->len) != 0)
-        return NULL;
-    x->local = local;
-    return local;
-}
-
 const struct codec h2_codec = {
     .name = "HTTP/2.0",
     .send_head = codec_send_head,
@@ -464,5 +434,4 @@ const struct codec h2_codec = {
     .upgrade = codec_upgrade,
     .done = codec_done,
     .abort = codec_abort,
-    .local_address = codec_local_address,
 };
