@@ -317,11 +317,14 @@ static void fail_body(struct exchange *x, int status)
     x->flags |= X_CLOSE_AFTER | X_LINGER;
 }
 
+/* What is announced of the current chunk counts: why wait for what will be refused. */
 static bool over_limit(struct exchange *x)
 {
+    struct h1_stream *stream = x->stream;
     size_t max = core_of(x)->client_max_body_size;
+    uint64_t coming = x->request.chunked ? chunked_left(&stream->chunked) : 0;
 
-    if (max == 0 || x->body.received_bytes <= max || x->body.discarding)
+    if (max == 0 || x->body.received_bytes + coming <= max || x->body.discarding)
         return false;
     log_about(&x->log, LOG_LEVEL_ERROR, 0,
               "client intended to send too large chunked body: over %zu bytes", max);
@@ -389,7 +392,7 @@ static bool decode_chunked(struct exchange *x)
             fail_body(x, 400);
         }
         if (result == CHUNKED_MORE)
-            return false;
+            return x->body.failed || over_limit(x);
     }
     return true;
 }

@@ -59,10 +59,16 @@ static void append_text(struct writer *w, struct slice s)
         *at++ = ' ';
 }
 
-/* A target that was parsed has no such byte; one that was composed from variables may have. */
+/* A target that was parsed has no such byte; one that was composed from variables may have. A
+ * fragment is no part of what is asked for (RFC 9110, 7.1): our locations have not seen it, and who
+ * reads the request next must not see another path than they did. */
 static void write_target(struct writer *w, struct slice target)
 {
     static const char digits[] = "0123456789ABCDEF";
+    ptrdiff_t fragment = slice_find(target, '#');
+
+    if (fragment >= 0)
+        target.len = (size_t)fragment;
     const char *end = target.data + target.len;
 
     while (target.len > 0) {
