@@ -2,8 +2,8 @@
  * text and descriptors.
  *
  * Sending never blocks: who does not read in time is given up by the caller. The master takes
- * nothing from a worker but numbers and a text for the log. Runs in: master; worker's first loop.
- */
+ * nothing from a worker but numbers, a text for the log, and what it says of the load of apps,
+ * which is checked. Runs in: master; worker's first loop. */
 #pragma once
 
 #include "base/slice.h"
@@ -20,14 +20,21 @@ enum message_kind { /* the numbers stay: after an upgrade a new master talks to 
                         3, /* to worker: the logs of generation `number` have been sent anew */
                     MESSAGE_DRAIN = 4, /* to worker: finish what is running and leave */
                     MESSAGE_STOP = 5,  /* to worker: leave now */
+                    MESSAGE_APP = 6,   /* to worker: where an app can be reached now; `text`: "NAME
+                                          STATUS DESIRED", a line "ID ADDRESS STATE" for each
+                                          instance, and of a failed one "! REASON" */
                     MESSAGE_SERVING =
                         16, /* to master: generation `number` is in use on every loop */
                     MESSAGE_FAILED =
                         17, /* to master: generation `number` could not be used: `text` */
                     MESSAGE_REOPENED = 18, /* to master: the logs are replaced */
+                    MESSAGE_APP_WANTED =
+                        19,                /* to master: a request waits for the idle app `text` */
+                    MESSAGE_APP_LOAD = 20, /* to master: "NAME REQUESTS WAITING QUEUE_US", and a
+                                              line "ID ACTIVE" for each instance */
 };
 
-enum { MESSAGE_FDS_MAX = 200, MESSAGE_TEXT_MAX = 4096 };
+enum { MESSAGE_FDS_MAX = 200, MESSAGE_TEXT_MAX = 32768 };
 
 struct message {
     enum message_kind kind;
