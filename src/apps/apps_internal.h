@@ -123,6 +123,9 @@ void process_kill(struct instance *instance);
 void process_signal(struct instance *instance, int number);
 void process_forget(struct instance *instance); /* closes everything that belonged to it */
 
+/* outputs.c: pipes to its logs; the app's ends are the caller's. */
+bool outputs_open(struct instance *instance, struct diag *diag, int *output, int *errors);
+
 /* log_paths.c */
 char *log_path(const struct instance *instance, bool errors); /* malloc'ed, NULL: no memory */
 char *pid_path(const struct instance *instance);

@@ -2,6 +2,8 @@
 #include "apps/channel.h"
 
 #include "apps/cluster.h"
+#include "apps/handover.h"
+#include "apps/handover_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -146,4 +148,30 @@ bool channel_send_text(struct channel *channel, const char *text)
     if (len <= 0 || (size_t)len >= sizeof line)
         return false;
     return channel_send_line(channel, slice_make(line, (size_t)len), -1);
+}
+
+json_t *channel_pack(const struct channel *channel, json_t *fds)
+{
+    return json_pack("{s:o, s:b, s:o}", "fd", fd_pack(channel->io.fd, fds), "skipping",
+                     channel->skipping, "line",
+                     bytes_pack(slice_make(channel->line, channel->len)));
+}
+
+bool channel_unpack(struct channel *channel, struct loop *loop, const json_t *from)
+{
+    const json_t *line = json_object_get(from, "line");
+
+    channel->io = (struct io){.fd = (int)json_integer_value(json_object_get(from, "fd")),
+                              .on_ready = on_bytes};
+    channel->skipping = json_is_true(json_object_get(from, "skipping"));
+    if (json_string_length(line) > 0)
+        channel->line = malloc(LINE_BYTES_MAX);
+    if (channel->line != NULL)
+        channel->len = bytes_unpack(line, channel->line, LINE_BYTES_MAX - 1);
+    if (loop_watch(loop, &channel->io))
+        return true;
+    close(channel->io.fd);
+    free(channel->line);
+    channel->line = NULL;
+    return false;
 }

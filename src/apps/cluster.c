@@ -2,6 +2,7 @@
 #include "apps/cluster.h"
 
 #include "apps/channel.h"
+#include "apps/handover_internal.h"
 #include "event/socket.h"
 
 #include <errno.h>
@@ -222,4 +223,38 @@ bool cluster_disconnect(struct channel *channel)
 {
     return send_json(channel, json_pack("{s:s, s:s}", "cmd", "NODE_CLUSTER", "act", "disconnect"),
                      -1);
+}
+
+json_t *cluster_pack(const struct cluster *cluster, json_t *fds)
+{
+    json_t *handles = json_array();
+
+    list_each(it, keep, &cluster->handles)
+    {
+        const struct handle *handle = container_of(it, struct handle, link);
+
+        json_array_append_new(handles,
+                              json_pack("{s:s, s:o, s:b}", "key", handle->key, "fd",
+                                        fd_pack(handle->fd, fds), "wanted", handle->wanted));
+    }
+    return handles;
+}
+
+bool cluster_unpack(struct cluster *cluster, const json_t *from)
+{
+    bool good = true;
+    json_t *entry;
+    size_t index;
+
+    json_array_foreach(from, index, entry)
+    {
+        const char *key = json_string_value(json_object_get(entry, "key"));
+        int fd = (int)json_integer_value(json_object_get(entry, "fd"));
+        struct handle *handle = add(cluster, key == NULL ? "" : key, fd);
+
+        good = good && handle != NULL;
+        if (handle != NULL)
+            handle->wanted = json_is_true(json_object_get(entry, "wanted"));
+    }
+    return good;
 }

@@ -1,6 +1,7 @@
 /* The process of an instance, and all that belongs to it: pipes, channel, pid file, probe.
  * Runs in: master's loop. */
 #include "apps/apps_internal.h"
+#include "apps/handover_internal.h"
 #include "apps/launch.h"
 #include "apps/usage.h"
 #include "base/arena.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,81 +30,6 @@ struct kit {
     int channel;
     char notify[NOTIFY_NAME_BYTES];
 };
-
-static void release_spec(void *owner)
-{
-    spec_unref(owner);
-}
-
-static void style_output(struct output *output, struct instance *instance, bool errors)
-{
-    struct app_spec *spec = instance->spec;
-    enum output_form form = OUTPUT_RAW;
-
-    if (spec->log_type != NULL && strcmp(spec->log_type, "json") == 0)
-        form = OUTPUT_JSON;
-    else if (spec->time || spec->log_date_format != NULL)
-        form = OUTPUT_STAMPED;
-    output->style = (struct output_style){
-        .form = form,
-        .date_format = spec->log_date_format != NULL ? spec->log_date_format
-                       : form == OUTPUT_STAMPED      ? "YYYY-MM-DDTHH:mm:ss"
-                                                     : NULL,
-        .app_name = spec->name,
-        .type = errors ? "err" : "out",
-        .process_id = instance->id,
-    };
-    output->release = release_spec;
-    output->owner = spec_ref(spec);
-}
-
-static struct sink *open_sink(struct instance *instance, const char *path, struct diag *diag)
-{
-    const struct app_spec *spec = instance->spec;
-    struct sink_limits limits = {.max_bytes = spec->log_max_bytes,
-                                 .total_bytes = spec->log_total_bytes,
-                                 .max_age_ms = spec->log_max_age_ms,
-                                 .compress = spec->log_compress};
-
-    return path == NULL ? NULL : sink_open(&instance->app->apps->sinks, path, &limits, diag);
-}
-
-/* A pipe whose other end leads to the file. False: message in the kit. */
-static bool open_output(struct instance *instance, struct kit *kit, bool errors, int *child_end)
-{
-    char *path = log_path(instance, errors);
-    struct sink *combined = NULL;
-    struct sink *sink = open_sink(instance, path, &kit->diag);
-    struct output *output;
-    int pair[2];
-
-    free(path);
-    if (sink == NULL)
-        return false;
-    if (instance->spec->log_file != NULL)
-        combined = open_sink(instance, instance->spec->log_file, &kit->diag);
-    if (pipe2(pair, O_CLOEXEC) != 0) {
-        diag_errno(&kit->diag, "make a pipe for", instance->spec->name);
-        sink_unref(sink);
-        sink_unref(combined);
-        return false;
-    }
-    *child_end = pair[1];
-    fcntl(pair[0], F_SETFL, O_NONBLOCK);
-    output = output_new(&instance->app->apps->sinks, pair[0], sink, combined);
-    if (output == NULL)
-        return false;
-    style_output(output, instance, errors);
-    return true;
-}
-
-static bool open_outputs(struct instance *instance, struct kit *kit)
-{
-    if (instance->spec->disable_logs)
-        return true;
-    return open_output(instance, kit, false, &kit->output) &&
-           open_output(instance, kit, true, &kit->errors);
-}
 
 /* One that is free now. Somebody may take it before the app does: then the app fails and gets
  * another. */
@@ -155,32 +82,43 @@ static void on_probe_ready(struct ready_probe *probe)
     instance_event(container_of(probe, struct instance, probe), EVENT_READY);
 }
 
-/* "http /path" or "tcp" need an address: the instance's own, or the one in `port`. */
-static bool prepare_probe(struct instance *instance, struct kit *kit)
+static bool probe_address(const struct instance *instance, struct address *address)
 {
-    const struct app_spec *spec = instance->spec;
     char text[160];
 
-    if (!wants_probe(instance))
-        return true;
+    if (instance->socket != NULL)
+        snprintf(text, sizeof text, "unix:%s", instance->socket);
+    else
+        snprintf(text, sizeof text, "127.0.0.1:%d", instance->port);
+    return (instance->port > 0 || instance->socket != NULL) &&
+           address_parse(slice_of(text), 0, address);
+}
+
+/* "http /path" or "tcp" need an address: the instance's own, or the one in `port`. False: there is
+ * none. */
+static bool choose_probe(struct instance *instance)
+{
+    const struct app_spec *spec = instance->spec;
+
     instance->probe = (struct ready_probe){.loop = instance->app->apps->loop,
                                            .kind = spec->ready_kind,
                                            .argument = spec->ready_argument,
                                            .cwd = spec->cwd,
                                            .on_ready = on_probe_ready};
-    if (spec->ready_kind == READY_NOTIFY)
-        return ready_listen(&instance->probe, kit->notify, sizeof kit->notify);
-    if (spec->ready_kind == READY_EXEC)
+    return spec->ready_kind == READY_NOTIFY || spec->ready_kind == READY_EXEC ||
+           probe_address(instance, &instance->probe.address);
+}
+
+static bool prepare_probe(struct instance *instance, struct kit *kit)
+{
+    if (!wants_probe(instance))
         return true;
-    if (instance->socket != NULL)
-        snprintf(text, sizeof text, "unix:%s", instance->socket);
-    else
-        snprintf(text, sizeof text, "127.0.0.1:%d", instance->port);
-    if ((instance->port > 0 || instance->socket != NULL) &&
-        address_parse(slice_of(text), 0, &instance->probe.address))
-        return true;
-    diag_add(&kit->diag, DIAG_ERROR, NULL, "\"ready\" needs a \"port\" or \"socket\"");
-    return false;
+    if (!choose_probe(instance)) {
+        diag_add(&kit->diag, DIAG_ERROR, NULL, "\"ready\" needs a \"port\" or \"socket\"");
+        return false;
+    }
+    return instance->spec->ready_kind != READY_NOTIFY ||
+           ready_listen(&instance->probe, kit->notify, sizeof kit->notify);
 }
 
 static void on_channel_ready(struct channel *channel)
@@ -201,6 +139,14 @@ static void on_channel_end(struct channel *channel)
         instance_event(instance, EVENT_PATIENCE);
 }
 
+static void use_channel(struct instance *instance)
+{
+    instance->channel.cluster = spec_is_cluster(instance->spec) ? &instance->app->cluster : NULL;
+    instance->channel.is_foreign = instance->spec->uid != NULL;
+    instance->channel.on_ready = on_channel_ready;
+    instance->channel.on_end = on_channel_end;
+}
+
 static bool open_channel(struct instance *instance, struct kit *kit)
 {
     struct app *app = instance->app;
@@ -211,10 +157,7 @@ static bool open_channel(struct instance *instance, struct kit *kit)
         diag_errno(&kit->diag, "open a channel to", app->name);
         return false;
     }
-    instance->channel.cluster = spec_is_cluster(instance->spec) ? &app->cluster : NULL;
-    instance->channel.is_foreign = instance->spec->uid != NULL;
-    instance->channel.on_ready = on_channel_ready;
-    instance->channel.on_end = on_channel_end;
+    use_channel(instance);
     return true;
 }
 
@@ -237,6 +180,12 @@ static void on_process_end(struct io *io, unsigned events)
     instance_event(instance, EVENT_EXIT); /* may free `instance` */
     if (apps->observer.on_strays != NULL)
         apps->observer.on_strays(apps->observer.context);
+}
+
+static bool watch_process(struct instance *instance, int pidfd)
+{
+    instance->process = (struct io){.fd = pidfd, .on_ready = on_process_end};
+    return loop_watch(instance->app->apps->loop, &instance->process);
 }
 
 static void write_pid_file(const struct instance *instance)
@@ -281,8 +230,7 @@ static bool run(struct instance *instance, struct kit *kit)
         return false;
     }
     instance->pid = child.pid;
-    instance->process = (struct io){.fd = child.pidfd, .on_ready = on_process_end};
-    if (loop_watch(app->apps->loop, &instance->process))
+    if (watch_process(instance, child.pidfd))
         return true;
     diag_errno(&kit->diag, "watch", launch.program);
     kill(child.pid, SIGKILL);
@@ -314,7 +262,8 @@ bool process_start(struct instance *instance)
     kit.arena = arena_new(8192);
     choose_address(instance);
     errno = 0;
-    started = kit.arena != NULL && prepare_probe(instance, &kit) && open_outputs(instance, &kit) &&
+    started = kit.arena != NULL && prepare_probe(instance, &kit) &&
+              outputs_open(instance, &kit.diag, &kit.output, &kit.errors) &&
               open_channel(instance, &kit) && run(instance, &kit);
     if (started) {
         instance->killed = false;
@@ -395,4 +344,43 @@ void process_ask_to_stop(struct instance *instance)
         process_signal(instance, patience_ms == 0 ? SIGKILL : spec->kill_number);
     }
     deadline_arm(instance->app->apps->loop, &instance->timer, patience_ms);
+}
+
+/* ---- from one program to the next */
+
+json_t *process_pack(const struct instance *instance, json_t *fds)
+{
+    json_t *object = json_object();
+
+    if (channel_is_open(&instance->channel))
+        json_object_set_new(object, "channel", channel_pack(&instance->channel, fds));
+    if (instance->probe.kind == READY_NOTIFY && instance->probe.io.loop != NULL)
+        json_object_set_new(object, "notify", fd_pack(instance->probe.io.fd, fds));
+    return object;
+}
+
+/* A probe begins anew; one that waits for a note keeps the socket whose name the app has. */
+static bool unpack_probe(struct instance *instance, const json_t *from)
+{
+    const json_t *notify = json_object_get(from, "notify");
+
+    if (instance->state != STATE_STARTING || !wants_probe(instance) || !choose_probe(instance))
+        return true;
+    if (instance->spec->ready_kind == READY_NOTIFY)
+        return notify != NULL && ready_adopt(&instance->probe, (int)json_integer_value(notify));
+    ready_begin(&instance->probe);
+    return true;
+}
+
+bool process_unpack(struct instance *instance, const json_t *from)
+{
+    struct loop *loop = instance->app->apps->loop;
+    const json_t *channel = json_object_get(from, "channel");
+    int pidfd = pidfd_open(instance->pid, 0);
+
+    if (pidfd < 0 || !watch_process(instance, pidfd))
+        return false;
+    if (channel != NULL && channel_unpack(&instance->channel, loop, channel))
+        use_channel(instance);
+    return unpack_probe(instance, from);
 }

@@ -217,6 +217,15 @@ static void on_note(struct io *io, unsigned events)
     io->ready &= ~(unsigned)IO_READ;
 }
 
+bool ready_adopt(struct ready_probe *probe, int fd)
+{
+    probe->io = (struct io){.fd = fd, .on_ready = on_note};
+    if (loop_watch(probe->loop, &probe->io))
+        return true;
+    close(fd);
+    return false;
+}
+
 bool ready_listen(struct ready_probe *probe, char *name, size_t name_bytes)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -228,9 +237,7 @@ bool ready_listen(struct ready_probe *probe, char *name, size_t name_bytes)
         getsockname(fd, (struct sockaddr *)&address, &len) == 0) {
         snprintf(name, name_bytes, "@%.*s", (int)(len - sizeof(sa_family_t) - 1),
                  address.sun_path + 1);
-        probe->io = (struct io){.fd = fd, .on_ready = on_note};
-        if (loop_watch(probe->loop, &probe->io))
-            return true;
+        return ready_adopt(probe, fd);
     }
     if (fd >= 0)
         close(fd);

@@ -30,3 +30,5 @@ void ready_end(struct ready_probe *probe); /* not begun or ended already is fine
 
 /* A datagram socket for NOTIFY_SOCKET whose name ("@...") is written to `name`. False: errno. */
 bool ready_listen(struct ready_probe *probe, char *name, size_t name_bytes);
+/* The same with a socket that is there already. */
+bool ready_adopt(struct ready_probe *probe, int fd);

@@ -16,7 +16,6 @@
 enum {
     PIPE_BYTES = 256 * 1024,
     CHUNK_BYTES = 64 * 1024,
-    PARTIAL_MAX = 16 * 1024, /* a longer line is cut here */
     LINES_BYTES = 256 * 1024,
     TURN_BYTES = 4 * 1024 * 1024, /* then others get their turn */
     WARN_EVERY_MS = 60 * 1000,
@@ -252,13 +251,19 @@ static void add_line(struct output *output, struct slice line, size_t *len)
 static bool keep_partial(struct output *output, struct slice rest)
 {
     if (rest.len > 0 && output->partial == NULL)
-        output->partial = malloc(PARTIAL_MAX);
+        output->partial = malloc(OUTPUT_LINE_MAX);
     if (rest.len > 0 && output->partial == NULL)
         return false;
     if (rest.len > 0)
         memmove(output->partial, rest.data, rest.len);
     output->partial_len = rest.len;
     return true;
+}
+
+bool output_begin(struct output *output, struct slice line)
+{
+    assert(output->partial == NULL && line.len <= OUTPUT_LINE_MAX);
+    return keep_partial(output, line);
 }
 
 /* Complete lines go out; the rest waits, unless it is too long or the last there will be. */
@@ -271,9 +276,9 @@ static void take_lines(struct output *output, struct slice bytes, bool last)
         add_line(output, slice_head(bytes, (size_t)end), &len);
         bytes = slice_skip(bytes, (size_t)end + 1);
     }
-    while (bytes.len > PARTIAL_MAX || (last && bytes.len > 0)) {
-        add_line(output, slice_head(bytes, PARTIAL_MAX), &len);
-        bytes = slice_skip(bytes, PARTIAL_MAX);
+    while (bytes.len > OUTPUT_LINE_MAX || (last && bytes.len > 0)) {
+        add_line(output, slice_head(bytes, OUTPUT_LINE_MAX), &len);
+        bytes = slice_skip(bytes, OUTPUT_LINE_MAX);
     }
     write_lines(output, &len);
     if (!keep_partial(output, bytes))
@@ -283,7 +288,7 @@ static void take_lines(struct output *output, struct slice bytes, bool last)
 static bool have_room(struct sinks *sinks)
 {
     if (sinks->scratch == NULL)
-        sinks->scratch = malloc(PARTIAL_MAX + CHUNK_BYTES);
+        sinks->scratch = malloc(OUTPUT_LINE_MAX + CHUNK_BYTES);
     if (sinks->lines == NULL)
         sinks->lines = malloc(LINES_BYTES);
     return sinks->scratch != NULL && sinks->lines != NULL;

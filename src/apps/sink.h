@@ -9,6 +9,7 @@
  * warned about, and the app goes on. Runs in: master. */
 #pragma once
 
+#include "base/slice.h"
 #include "event/loop.h"
 
 #include <stdbool.h>
@@ -48,6 +49,8 @@ struct sink {
     uint64_t dropped_bytes;
     uint64_t warned_ms;
 };
+
+enum { OUTPUT_LINE_MAX = 16 * 1024 }; /* a longer line is cut here */
 
 enum output_form { OUTPUT_RAW, OUTPUT_STAMPED, OUTPUT_JSON };
 
@@ -91,6 +94,9 @@ void sinks_reopen(struct sinks *sinks);
 /* Takes over `fd` and both references. `release(owner)` is called when it ends. NULL: no memory,
  * and all of it has been let go. */
 struct output *output_new(struct sinks *sinks, int fd, struct sink *sink, struct sink *combined);
+
+/* The beginning of a line, which came before. False: no memory. */
+bool output_begin(struct output *output, struct slice line);
 
 /* Writes what is in the pipes of an instance now: before somebody reads its files. */
 void sinks_pump(struct sinks *sinks, int process_id);

@@ -17,7 +17,8 @@ static const struct {
 } tokens[] = {
     {"YYYY", "%Y"}, {"MMMM", "%B"}, {"dddd", "%A"}, {"SSS", NULL}, {"MMM", "%b"}, {"ddd", "%a"},
     {"YY", "%y"},   {"MM", "%m"},   {"DD", "%d"},   {"HH", "%H"},  {"hh", "%I"},  {"mm", "%M"},
-    {"ss", "%S"},   {"ZZ", "%z"},   {"Z", NULL},    {"A", "%p"},   {"a", "%P"},   {"X", "%s"},
+    {"ss", "%S"},   {"ZZ", "%z"},   {"M", "%-m"},   {"D", "%-d"},  {"H", "%-H"},  {"h", "%-I"},
+    {"m", "%-M"},   {"s", "%-S"},   {"Z", NULL},    {"A", "%p"},   {"a", "%P"},   {"X", "%s"},
 };
 
 static size_t put_token(size_t index, const struct tm *when, unsigned ms, char out[64])
@@ -32,6 +33,14 @@ static size_t put_token(size_t index, const struct tm *when, unsigned ms, char o
     return (size_t)snprintf(out, 64, "%.3s:%s", zone, zone + 3);
 }
 
+static size_t put_literal(struct slice text, char out[64])
+{
+    size_t len = text.len < 64 ? text.len : 64;
+
+    memcpy(out, text.data, len);
+    return len;
+}
+
 size_t stamp_time(const char *format, uint64_t wall_ms, char *out, size_t out_bytes)
 {
     time_t seconds = (time_t)(wall_ms / 1000);
@@ -40,8 +49,14 @@ size_t stamp_time(const char *format, uint64_t wall_ms, char *out, size_t out_by
 
     localtime_r(&seconds, &when);
     while (*format != '\0' && len + 64 < out_bytes) {
+        const char *end = *format == '[' ? strchr(format, ']') : NULL;
         size_t i = 0;
 
+        if (end != NULL) { /* [as it is] */
+            len += put_literal(slice_make(format + 1, (size_t)(end - format - 1)), out + len);
+            format = end + 1;
+            continue;
+        }
         while (i < COUNT(tokens) && strncmp(format, tokens[i].token, strlen(tokens[i].token)) != 0)
             i++;
         if (i == COUNT(tokens)) {

@@ -354,3 +354,15 @@ int app_kill(const struct run_options *options, int argc, char **argv)
     (void)options;
     return with_args(argc, argv, NULL, run_kill);
 }
+
+static int run_update(const struct app_args *args, const char *command)
+{
+    (void)command;
+    return app_show_after(home_update(), args);
+}
+
+int app_update(const struct run_options *options, int argc, char **argv)
+{
+    (void)options;
+    return with_args(argc, argv, NULL, run_update);
+}

@@ -18,3 +18,4 @@ int app_simple(const struct run_options *options, int argc, char **argv); /* sav
 int app_signal(const struct run_options *options, int argc, char **argv);
 int app_send(const struct run_options *options, int argc, char **argv);
 int app_kill(const struct run_options *options, int argc, char **argv);
+int app_update(const struct run_options *options, int argc, char **argv);

@@ -9,6 +9,7 @@
 #include "daemon/check.h"
 #include "daemon/master.h"
 #include "daemon/options.h"
+#include "daemon/runner.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,8 @@ int cli_main(int argc, char **argv)
     struct args args;
     struct run_options options;
 
+    if (runner_is_resumed())
+        return runner_resume();
     if (!args_parse(&args, argc, argv)) {
         fprintf(stderr, "pelayan: %s\n", args.error);
         return 1;

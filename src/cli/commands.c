@@ -70,6 +70,7 @@ const struct cli_command cli_commands[] = {
     {"startup", app_startup, "[--user]", "Apps start with the system, and changes are saved."},
     {"unstartup", app_unstartup, "[--user]", "They do not any more."},
     {"init", app_init, "", "Writes an ecosystem.config.js to begin with."},
+    {"update", app_update, "", "This program takes over from the runner; the apps go on."},
     {"ping", app_simple, "", "Starts the runner if it is not there."},
     {"kill", app_kill, "", "Stops all apps and the runner."},
     {NULL, NULL, NULL, NULL},
@@ -94,6 +95,7 @@ const char *cli_other_name(const char *name)
                  {"startOrReload", "reload"},
                  {"startOrGracefulReload", "reload"},
                  {"gracefulReload", "reload"},
+                 {"updatePM2", "update"},
                  {"ecosystem", "init"}};
 
     for (size_t i = 0; i < COUNT(names); i++) {

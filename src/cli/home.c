@@ -253,3 +253,33 @@ int home_kill(void)
     arena_drop(arena);
     return asked == CLIENT_NOBODY ? 2 : asked == CLIENT_OK || asked == CLIENT_LOST ? 0 : 1;
 }
+
+int home_update(void)
+{
+    struct arena *arena = arena_new(PATH_MAX);
+    enum client_result asked = CLIENT_LOST;
+    json_t *request = json_object();
+    struct slice answer = slice_of("");
+    char program[PATH_MAX];
+    char *text = NULL;
+    char *line = NULL;
+    int code = 1;
+
+    if (realpath("/proc/self/exe", program) != NULL)
+        json_object_set_new(request, "program", json_string(program));
+    json_object_set_new(request, "command", json_string("update"));
+    text = json_dumps(request, JSON_COMPACT);
+    if (arena != NULL && text != NULL && asprintf(&line, "%s\n", text) >= 0)
+        asked = exchange(line, HOME_IF_RUNNING, arena, &answer);
+    if (asked == CLIENT_OK || asked == CLIENT_REFUSED)
+        code = take_answer(answer, NULL);
+    else if (asked == CLIENT_NOBODY)
+        code = 2;
+    else
+        fputs("pelayan: the app runner ended before it answered\n", stderr);
+    arena_drop(arena);
+    json_decref(request);
+    free(text);
+    free(line);
+    return code;
+}

@@ -22,5 +22,9 @@ int home_ask(const char *what, json_t *request, enum home_wish wish, json_t **re
 /* Asks the runner to end, and waits for it. 2: there is none. */
 int home_kill(void);
 
+/* This program takes over in the runner's process; the apps go on. 0: it has; 1: not, message
+ * printed; 2: there is no runner. */
+int home_update(void);
+
 /* The environment of this process as an object. */
 json_t *home_environment(void);

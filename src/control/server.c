@@ -278,22 +278,33 @@ static bool peer_may(int fd)
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void accept_one(struct control_server *server, int fd)
+/* NULL: there is no room, and `fd` is closed. */
+static struct connection *connection_new(struct control_server *server, int fd)
 {
     struct connection *connection = NULL;
 
-    if (peer_may(fd) && server->connection_count < CONNECTIONS_MAX)
+    if (server->connection_count < CONNECTIONS_MAX)
         connection = calloc(1, sizeof *connection);
     if (connection == NULL) {
         close(fd);
-        return;
+        return NULL;
     }
     connection->server = server;
     connection->io = (struct io){.fd = fd, .on_ready = on_bytes};
     list_push_back(&server->connections, &connection->link);
     server->connection_count++;
-    if (!loop_watch(server->loop, &connection->io))
-        connection_free(connection);
+    if (loop_watch(server->loop, &connection->io))
+        return connection;
+    connection_free(connection);
+    return NULL;
+}
+
+static void accept_one(struct control_server *server, int fd)
+{
+    if (peer_may(fd))
+        connection_new(server, fd);
+    else
+        close(fd);
 }
 
 static void on_connection(struct io *io, unsigned events)
@@ -342,4 +353,42 @@ void control_server_free(struct control_server *server)
 int control_server_fd(const struct control_server *server)
 {
     return server->io.fd;
+}
+
+int control_request_fd(const struct control_request *public)
+{
+    const struct request *request = container_of(public, const struct request, public);
+
+    return request->connection == NULL ? -1 : request->connection->io.fd;
+}
+
+void control_server_each(const struct control_server *server,
+                         void (*fn)(void *context, int fd, struct slice unread), void *context)
+{
+    list_each(it, keep, &server->connections)
+    {
+        const struct connection *connection = container_of(it, struct connection, link);
+
+        if (connection->waiting == NULL && connection->unsent == NULL)
+            fn(context, connection->io.fd, slice_make(connection->line, connection->len));
+    }
+}
+
+void control_server_adopt(struct control_server *server, int fd, struct slice unread)
+{
+    struct connection *connection = connection_new(server, fd);
+
+    while (connection != NULL && connection->len < unread.len) {
+        size_t room;
+
+        if (!make_room(connection)) {
+            connection_free(connection);
+            return;
+        }
+        room = connection->capacity - connection->len;
+        if (room > unread.len - connection->len)
+            room = unread.len - connection->len;
+        memcpy(connection->line + connection->len, unread.data + connection->len, room);
+        connection->len += room;
+    }
 }

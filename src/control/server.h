@@ -49,3 +49,14 @@ void control_answer_json(struct control_request *request, bool ok, struct slice 
 
 /* The listening descriptor, for handing it to the next program. */
 int control_server_fd(const struct control_server *server);
+
+/* The descriptor of the client who waits for this answer; -1: it has left. */
+int control_request_fd(const struct control_request *request);
+
+/* Each connection that waits for nothing, for handing it to the next program: `unread` is what
+ * came of its next line. */
+void control_server_each(const struct control_server *server,
+                         void (*fn)(void *context, int fd, struct slice unread), void *context);
+
+/* Goes on with such a connection; `fd` is taken over. */
+void control_server_adopt(struct control_server *server, int fd, struct slice unread);

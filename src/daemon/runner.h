@@ -15,3 +15,8 @@ int runner_run(const struct runner_start *start);
 
 /* The socket it listens on. False: the name is too long for a socket. */
 bool runner_socket_path(const char *home, char *out, size_t out_bytes);
+
+/* Was this program executed by a runner that hands over its apps? Then runner_resume() goes on with
+ * them, or only looks whether it could; the exit code. */
+bool runner_is_resumed(void);
+int runner_resume(void);

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from signal import SIGKILL
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -74,6 +75,14 @@ class Runner:
         result = self.run(*args, **more)
         assert result.returncode == 1, f"{args}: {result.stdout}{result.stderr}"
         return result.stderr
+
+    def ask(self, **request):
+        """The runner's answer to one line on its socket, parsed."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(wait.TIMEOUT)
+            client.connect(str(self.home / "control.sock"))
+            client.sendall(json.dumps(request).encode() + b"\n")
+            return json.loads(client.makefile().readline())
 
     def file(self, name, text, mode=0o644):
         path = self.dir / name
