@@ -465,6 +465,7 @@ static bool wake(struct resolver *resolver)
     resolver->dirty = true;
     if (!resolver->running) {
         sigfillset(&all);
+        sigdelset(&all, SIGSYS); /* a refused system call is told, not deadly */
         pthread_sigmask(SIG_SETMASK, &all, &before);
         resolver->running = pthread_create(&resolver->thread, NULL, run, resolver) == 0;
         pthread_sigmask(SIG_SETMASK, &before, NULL);

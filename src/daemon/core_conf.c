@@ -5,6 +5,7 @@
 #include "base/diag.h"
 #include "config/loader.h"
 #include "daemon/cpu.h"
+#include "daemon/sandbox.h"
 
 enum { WORKERS_MAX = 512 };
 
@@ -209,6 +210,19 @@ static bool set_use(struct conf_call *call)
 
 static const struct conf_word debug_points[] = {{"stop", 1}, {"abort", 2}, {NULL, 0}};
 
+static const struct conf_word seccomp_modes[] = {
+    {"on", SANDBOX_ON}, {"log", SANDBOX_LOG}, {"off", SANDBOX_OFF}, {NULL, 0}};
+
+/* Said aloud: nobody should find out years later. */
+static bool check_seccomp(struct conf_call *call)
+{
+    const struct core_conf *conf = call->conf;
+
+    if (conf->seccomp != SANDBOX_ON)
+        conf_warn(call, 1, "whoever takes over a worker may now make every system call");
+    return true;
+}
+
 static const struct directive directives[] = {
     {"daemon", CTX_MAIN, FLAG(struct core_conf, daemon), .def = "on",
      .doc = "Whether the program goes into the background."},
@@ -240,6 +254,14 @@ static const struct directive directives[] = {
      .example = "worker_rlimit_core 500m;"},
     {"worker_priority", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 1, .set = set_priority,
      .def = "0", .doc = "The worker's nice value, -20 to 20; below 0 needs root."},
+    {"worker_seccomp", CTX_MAIN, ENUM(struct core_conf, seccomp), .words = seccomp_modes,
+     .check = check_seccomp, .def = "on",
+     .doc =
+         "Whether the worker may make only the system calls it is known to need. on: others fail"
+         " and are told by name in the error log, and some, such as starting a program, end the"
+         " worker. log: nothing is refused, the kernel's audit log tells. Without a master process"
+         " there is no filter.",
+     .example = "worker_seccomp log;"},
     {"worker_shutdown_timeout", CTX_MAIN, MSEC(struct core_conf, shutdown_timeout_ms),
      .doc =
          "How long a worker that leaves gracefully waits for its connections before it closes them."

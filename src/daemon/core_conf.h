@@ -28,6 +28,7 @@ struct core_conf {
     size_t rlimit_core;
     bool rlimit_core_given;
     int priority;
+    int seccomp;                  /* enum sandbox_mode */
     uint64_t shutdown_timeout_ms; /* 0: none */
     bool affinity_auto;
     cpu_set_t affinity_allowed; /* auto MASK: out of these */

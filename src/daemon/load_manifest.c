@@ -211,6 +211,7 @@ static void add_process(struct manifest *manifest, const struct core_conf *core,
     manifest->rlimit_core = core->rlimit_core;
     manifest->rlimit_core_given = core->rlimit_core_given;
     manifest->priority = core->priority;
+    manifest->seccomp = (unsigned)core->seccomp;
     manifest->shutdown_timeout_ms = core->shutdown_timeout_ms;
     manifest->pid_path = keep(manifest,
                               core->pid.len > 0 ? core->pid : slice_of(options->pid_path));

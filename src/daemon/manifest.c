@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "daemon/pack.h"
+#include "daemon/sandbox.h"
 
 #include <limits.h>
 
@@ -80,6 +81,7 @@ static void pack_process(struct packer *packer, const struct manifest *manifest)
     pack_u64(packer, manifest->rlimit_core);
     pack_u64(packer, manifest->rlimit_core_given);
     pack_u64(packer, (uint64_t)(int64_t)manifest->priority);
+    pack_u64(packer, manifest->seccomp);
     pack_u64(packer, manifest->shutdown_timeout_ms);
 }
 
@@ -168,6 +170,7 @@ static void take_process(struct unpacker *unpacker, struct manifest *manifest)
     manifest->rlimit_core = unpack_u64(unpacker);
     manifest->rlimit_core_given = take_bool(unpacker);
     manifest->priority = take_int(unpacker);
+    manifest->seccomp = (unsigned)unpack_u64_max(unpacker, SANDBOX_OFF);
     manifest->shutdown_timeout_ms = unpack_u64(unpacker);
     if (manifest->loop_count == 0)
         unpacker->failed = true;
@@ -291,6 +294,7 @@ bool manifest_needs_new_worker(const struct manifest *now, const struct manifest
            now->pool_threads != next->pool_threads || now->pool_queue != next->pool_queue ||
            now->rlimit_nofile != next->rlimit_nofile || now->rlimit_core != next->rlimit_core ||
            now->rlimit_core_given != next->rlimit_core_given || now->priority != next->priority ||
+           now->seccomp != next->seccomp ||
            !slice_eq(now->working_directory, next->working_directory) ||
            !texts_equal(&now->env, &next->env) || !affinity_equal(now, next);
 }

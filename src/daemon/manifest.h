@@ -55,6 +55,7 @@ struct manifest {
     uint64_t rlimit_core;
     bool rlimit_core_given;
     int priority;
+    unsigned seccomp; /* enum sandbox_mode */
     uint64_t shutdown_timeout_ms;
     cpu_set_t *affinity; /* [affinity_count]: loop i runs on affinity[min(i, count - 1)] */
     size_t affinity_count;

@@ -3,6 +3,7 @@
 
 #include "base/diag.h"
 #include "daemon/manifest.h"
+#include "daemon/sandbox.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -121,5 +122,6 @@ bool privileges_drop(const struct manifest *manifest, struct diag *diag)
         return false;
     }
     prctl(PR_SET_DUMPABLE, manifest->rlimit_core_given && manifest->rlimit_core > 0, 0, 0, 0);
-    return drop_capabilities(diag);
+    return drop_capabilities(diag) &&
+           sandbox_enter((enum sandbox_mode)manifest->seccomp, diag); /* last: it allows less */
 }

@@ -7,6 +7,6 @@
 struct diag;
 struct manifest;
 
-/* Limits, nice value, folder, environment, user, capabilities, for good. False: message in `diag`,
- * the worker must not go on. */
+/* Limits, nice value, folder, environment, user, capabilities, system calls, for good. False:
+ * message in `diag`, the worker must not go on. */
 bool privileges_drop(const struct manifest *manifest, struct diag *diag);

@@ -105,6 +105,7 @@ static void start_thread(struct offload *offload)
     if (offload->idle > offload->queued || offload->started == offload->thread_max)
         return;
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); /* a refused system call is told, not deadly */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (pthread_create(&offload->threads[offload->started], NULL, run_thread, offload) == 0)
         offload->started++;
