@@ -596,7 +596,6 @@ static const struct known table[] = {
     {"ssl_dhparam", "http_ssl"},
     {"ssl_dhparam", "mail_ssl"},
     {"ssl_dhparam", "stream_ssl"},
-    {"ssl_early_data", "http_ssl"},
     {"ssl_ecdh_curve", "http_ssl"},
     {"ssl_ecdh_curve", "mail_ssl"},
     {"ssl_ecdh_curve", "stream_ssl"},
@@ -834,7 +833,6 @@ static const struct {
     {"http_proxy", "proxy_ssl_certificate_cache", "variables in proxy_ssl_certificate"},
     {"http_proxy", "proxy_cache_", "proxy_cache"},
     {"http_proxy", "proxy_no_cache", "proxy_cache"},
-    {"http_ssl", "ssl_early_data", "TLS 1.3 early data"},
     {"http_ssl", "ssl_certificate_compression", "compressed certificates"},
     {"http_ssl", "ssl_ocsp_", "ssl_ocsp"}, /* itself an error: it would let revoked clients in */
     {"http_v2", "http2", "HTTP/2"},

@@ -48,6 +48,7 @@ struct tls_conn *tls_accept(const struct tls_accept *accept)
     if (conn == NULL)
         return NULL;
     SSL_set_accept_state(conn->ssl);
+    conn->tries_early = accept->fallback->store->early_data;
     conn->choice = accept->choice;
     conn->owner = accept->owner;
     conn->wire.early = accept->early;
@@ -119,7 +120,7 @@ unsigned tls_on_events(struct tls_conn *conn, unsigned events)
 enum tls_progress tls_handshake(struct tls_conn *conn)
 {
     ERR_clear_error();
-    int result = SSL_do_handshake(conn->ssl);
+    int result = conn->tries_early ? tls_early_handshake(conn) : SSL_do_handshake(conn->ssl);
 
     if (result == 1) {
         conn->established = true;
@@ -158,7 +159,7 @@ static struct io_result fail(struct tls_conn *conn, const char *what)
                               .error = conn->wire.error != 0 ? conn->wire.error : EPROTO};
 }
 
-static struct io_result recv_none(struct tls_conn *conn)
+struct io_result tls_recv_none(struct tls_conn *conn)
 {
     struct io *io = conn->wire.io;
 
@@ -188,8 +189,10 @@ struct io_result tls_recv(struct tls_conn *conn, void *data, size_t bytes)
     if (bytes == 0)
         return done(0);
     ERR_clear_error();
+    if (conn->in_early)
+        return tls_early_recv(conn, data, bytes);
     if (SSL_read_ex(conn->ssl, data, bytes, &got) != 1)
-        return recv_none(conn);
+        return tls_recv_none(conn);
     if (conn->wire.drained && SSL_has_pending(conn->ssl) == 0)
         conn->wire.io->ready &= ~(unsigned)IO_READ;
     return done(got);
@@ -220,7 +223,10 @@ static struct io_result write_record(struct tls_conn *conn, const void *data, si
     if (bytes == 0)
         return done(0);
     ERR_clear_error();
-    if (SSL_write_ex(conn->ssl, data, bytes, &sent) == 1) {
+    int result = conn->unfinished ? tls_early_write(conn, data, bytes, &sent)
+                                  : SSL_write_ex(conn->ssl, data, bytes, &sent);
+
+    if (result == 1) {
         conn->pending_bytes = 0;
         if (conn->burst_bytes < BURST_BYTES)
             conn->burst_bytes += (uint32_t)sent;
@@ -276,6 +282,8 @@ void tls_close_notify(struct tls_conn *conn)
     if (!conn->established || conn->failed || conn->pending_bytes > 0)
         return;
     ERR_clear_error();
+    if (conn->unfinished && !SSL_is_init_finished(conn->ssl))
+        (void)SSL_do_handshake(conn->ssl); /* its end has come by now, most likely */
     if (SSL_shutdown(conn->ssl) < 0)
         ERR_clear_error();
 }

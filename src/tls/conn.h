@@ -55,6 +55,10 @@ const char *tls_why(const struct tls_conn *conn);
 /* Was it our fault (a certificate that cannot be used), not the client's? */
 bool tls_failed_here(const struct tls_conn *conn);
 
+/* Is what was read so far early data (RFC 8470): requests in the client's first message, which who
+ * listened may send again? */
+bool tls_conn_is_early(const struct tls_conn *conn);
+
 /* What ALPN chose ("h2"); empty: nothing. */
 struct slice tls_conn_protocol(const struct tls_conn *conn);
 

@@ -7,6 +7,9 @@
 #include <openssl/ssl.h>
 
 struct session_cache;
+struct tls_settings;
+
+enum { TLS_EARLY_BYTES_MAX = 16384 }; /* of one client's first message */
 
 struct tls_conn {
     SSL *ssl;             /* owned */
@@ -23,7 +26,12 @@ struct tls_conn {
     char *session_key;      /* heap; to backends: what its sessions are kept by */
     struct session_cache *sessions; /* where */
     bool established;
-    bool failed; /* nothing may be sent any more */
+    bool failed;         /* nothing may be sent any more */
+    bool tries_early;    /* requests may have come along with the first message: early.c */
+    bool in_early;       /* and they have not ended */
+    bool unfinished;     /* answers go out before the handshake is over */
+    bool has_first_byte; /* of them, in `first_byte` */
+    unsigned char first_byte;
     bool read_wants_write;
     bool fault_is_ours;
     unsigned char session_context[32]; /* of the server chosen */
@@ -37,3 +45,13 @@ void tls_set_why(struct tls_conn *conn, const char *what);
 
 /* Callbacks of every context for clients; choose.c. */
 void tls_choose_on(SSL_CTX *context);
+
+/* What a read that gave nothing means. */
+struct io_result tls_recv_none(struct tls_conn *conn);
+
+/* early.c: what SSL_do_handshake(), tls_recv() and SSL_write_ex() are while a client may send, and
+ * sends, requests in its first message. `context` is told to accept them only once. */
+void tls_early_on(SSL_CTX *context, const struct tls_settings *settings);
+int tls_early_handshake(struct tls_conn *conn);
+struct io_result tls_early_recv(struct tls_conn *conn, void *data, size_t bytes);
+int tls_early_write(struct tls_conn *conn, const void *data, size_t bytes, size_t *sent);

@@ -215,7 +215,7 @@ static bool configure(struct tls_store *store, SSL_CTX *context, const struct tl
     tls_choose_on(context);
     staple_on(context);
     if (s->early_data)
-        SSL_CTX_set_max_early_data(context, 16384);
+        tls_early_on(context, s);
     return set_sessions(context, s, &fault->what) &&
            set_offer(store->arena, context, s, &fault->what) && set_trust(context, s, fault);
 }
@@ -292,7 +292,7 @@ bool tls_context_apply(SSL *ssl, const struct tls_server *server)
         SSL_set_options(ssl, server_options(s));
         if (!is_auto(s->curves) && SSL_set1_groups_list(ssl, s->curves.data) != 1)
             return false;
-        SSL_set_max_early_data(ssl, s->early_data ? 16384 : 0);
+        SSL_set_max_early_data(ssl, s->early_data ? TLS_EARLY_BYTES_MAX : 0);
     }
     if (s->verify != TLS_VERIFY_OFF) {
         SSL_set_verify(ssl, SSL_VERIFY_PEER, accept_any);

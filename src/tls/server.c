@@ -295,6 +295,7 @@ struct tls_server *tls_server_new(struct tls_store *store, const struct tls_sett
     server->settings = settings;
     server->store = store;
     server->label = label;
+    store->early_data = store->early_data || settings->early_data;
     check_files(&making);
     if (settings->certificates == NULL && !settings->reject_handshake)
         set_broken(&making, "no \"ssl_certificate\" is defined for \"listen ... ssl\" of server",

@@ -30,6 +30,7 @@ struct tls_store {
     struct map contexts; /* all of tls_settings that matters to a context, as text -> SSL_CTX */
     struct map pairs;    /* names of both files -> struct tls_pair */
     struct tls_pair *first_pair;
+    bool early_data; /* some server accepts requests in a client's first message */
     atomic_size_t parsed;
 };
 

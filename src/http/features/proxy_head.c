@@ -6,6 +6,7 @@
 #include "config/loader.h"
 #include "http/features/proxy_internal.h"
 #include "http/h1/write.h"
+#include "tls/conn.h"
 
 #include <assert.h>
 
@@ -207,6 +208,17 @@ static void write_framing(const struct relay *r, struct writer *w)
         write_header_u64(w, HEADER_CONTENT_LENGTH, (uint64_t)r->body_length);
 }
 
+/* The peer can refuse what may come a second time (RFC 8470, 5.1). A client's own field, or what
+ * proxy_set_header says, is passed on in its place. */
+static void write_early_data(const struct relay *r, struct writer *w, const struct proxy_head *head)
+{
+    const struct exchange *x = r->x;
+    bool passed_on = r->conf->pass_request_headers && exchange_header(x, HEADER_EARLY_DATA).len > 0;
+
+    if (tls_conn_is_early(x->tls) && head->drops[HEADER_EARLY_DATA] == 0 && !passed_on)
+        write_header_id(w, HEADER_EARLY_DATA, slice_of("1"));
+}
+
 static bool is_set(const struct proxy_head *head, const struct header *field)
 {
     if (field->id != HEADER_OTHER)
@@ -257,6 +269,8 @@ static bool write_head(struct relay *r, struct writer *w, struct slice uri)
             return false;
     write_upgrade(r, w, head);
     write_framing(r, w);
+    if (r->x->tls != NULL)
+        write_early_data(r, w, head);
     write_client_fields(r, w, head);
     write_end(w);
     return true;

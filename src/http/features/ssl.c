@@ -86,6 +86,11 @@ static int refusal(struct exchange *x, const struct tls_settings *settings)
 
     if (x->tls == NULL)
         return 497;
+    if (tls_conn_is_early(x->tls) && !method_is_safe(x->request.method)) {
+        log_about(&x->log, LOG_LEVEL_INFO, 0,
+                  "client sent a request that changes something as early data");
+        return 425;
+    }
     if (settings->verify == TLS_VERIFY_OFF)
         return 0;
     if (settings->server != NULL && !tls_conn_is_for(x->tls, settings->server)) {
@@ -144,7 +149,7 @@ static const struct variable variables[] = {
     FACT("ssl_curves", TLS_FACT_CURVES),
     FACT("ssl_session_id", TLS_FACT_SESSION_ID),
     FACT("ssl_session_reused", TLS_FACT_SESSION_REUSED),
-    FACT("ssl_early_data", TLS_FACT_EARLY_DATA), /* none is accepted: always empty */
+    FACT("ssl_early_data", TLS_FACT_EARLY_DATA),
     FACT("ssl_server_name", TLS_FACT_SERVER_NAME),
     FACT("ssl_alpn_protocol", TLS_FACT_ALPN),
     FACT("ssl_client_cert", TLS_FACT_CLIENT_CERT),
@@ -216,6 +221,11 @@ static const struct directive directives[] = {
      .doc = "A file of 48 or 80 random bytes that several machines share; the first one encrypts, "
             "all decrypt.",
      .example = "ssl_session_ticket_key current.key;"},
+    {"ssl_early_data", PLACES, FLAG(struct tls_settings, early_data), .def = "off",
+     .doc = "Answers requests that clients who come again send along with their first message, a "
+            "round trip earlier. Who listened may send these again: each is accepted once by this "
+            "process, only methods that change nothing are (others get 425), and peers are told by "
+            "\"Early-Data: 1\"."},
     {"ssl_reject_handshake", PLACES, FLAG(struct tls_settings, reject_handshake), .def = "off",
      .doc = "Refuses handshakes for this server's names: with default_server, for names nobody "
             "has."},
