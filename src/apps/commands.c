@@ -3,6 +3,7 @@
 #include "apps/selector_internal.h"
 #include "base/diag.h"
 #include "base/list.h"
+#include "config/loader.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { NAMES_MAX = 256 };
 
 struct ask {
     struct apps *apps;
@@ -45,7 +48,25 @@ static bool flag_of(const struct ask *ask, const char *name)
     return json_is_true(json_object_get(ask->request, name));
 }
 
-/* NULL: refused. */
+static void refuse_unknown(const struct ask *ask, const char *target)
+{
+    const char *names[NAMES_MAX];
+    const char *near;
+    size_t count = 0;
+
+    list_each(it, keep, &ask->apps->apps)
+    {
+        if (count < NAMES_MAX)
+            names[count++] = container_of(it, struct app, link)->name;
+    }
+    near = nearest_name(slice_of(target), names, count);
+    if (near != NULL)
+        refuse(ask, "there is no app \"%s\": did you mean \"%s\"?", target, near);
+    else
+        refuse(ask, "there is no app \"%s\": \"pelayan ls\" shows which there are", target);
+}
+
+/* False: refused. */
 static bool select_targets(const struct ask *ask, struct selection *selection)
 {
     const char *target = text_of(ask, "target");
@@ -60,7 +81,7 @@ static bool select_targets(const struct ask *ask, struct selection *selection)
     }
     if (selection->count > 0 || strcmp(target, "all") == 0)
         return true;
-    refuse(ask, "there is no app \"%s\"", target);
+    refuse_unknown(ask, target);
     selection_free(selection);
     return false;
 }
@@ -182,6 +203,20 @@ static bool change(struct operation *operation, struct app *app, bool overlap)
 
 static bool resize(struct operation *operation, struct app *app, int count);
 
+/* Is all of it online and as `spec` says? */
+static bool is_as_described(const struct app *app, const struct app_spec *spec)
+{
+    if (!json_equal(app->spec->source, spec->source) ||
+        (spec->instances != NULL && (int)app_count(app) != wanted_count(spec)))
+        return false;
+    list_each(it, keep, &app->instances)
+    {
+        if (container_of(it, struct instance, link)->state != STATE_ONLINE)
+            return false;
+    }
+    return true;
+}
+
 /* Known already: the new description, with as many instances as it says. */
 static bool start_known(const struct ask *ask, struct operation *operation, struct app *app,
                         struct app_spec *spec)
@@ -190,6 +225,8 @@ static bool start_known(const struct ask *ask, struct operation *operation, stru
 
     if (flag_of(ask, "force"))
         return add_one(operation, app);
+    if (flag_of(ask, "only_changed") && is_as_described(app, spec))
+        return true;
     app_use_spec(app, spec);
     if (!change(operation, app, flag_of(ask, "reload") && app_overlaps(app)))
         return false;
@@ -460,9 +497,12 @@ static void run_scale(struct ask *ask)
     char *end;
     long count = text == NULL ? 0 : strtol(text, &end, 10);
 
-    if (app == NULL || text == NULL || end == text || *end != '\0') {
-        refuse(ask, app == NULL ? "there is no app \"%s\"" : "\"%s\" needs a number: 4, +1, -1",
-               target == NULL ? "" : target);
+    if (app == NULL) {
+        refuse_unknown(ask, target == NULL ? "" : target);
+        return;
+    }
+    if (text == NULL || end == text || *end != '\0') {
+        refuse(ask, "\"%s\" needs a number: 4, +1, -1", target);
         return;
     }
     if (text[0] == '+' || text[0] == '-')

@@ -3,6 +3,7 @@
 #include "apps/spec.h"
 
 #include "base/list.h"
+#include "base/slice.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -154,18 +155,6 @@ static bool canonical(const char *key, char out[KEY_BYTES_MAX])
     return true;
 }
 
-static bool has_word(const char *list, const char *word)
-{
-    size_t len = strlen(word);
-
-    for (const char *at = list; at != NULL; at = strchr(at, ' ')) {
-        at += *at == ' ';
-        if (strncmp(at, word, len) == 0 && (at[len] == ' ' || at[len] == '\0'))
-            return true;
-    }
-    return false;
-}
-
 const struct option *option_find(const char *key)
 {
     char name[KEY_BYTES_MAX];
@@ -173,7 +162,7 @@ const struct option *option_find(const char *key)
     if (!canonical(key, name) || name[0] == '\0')
         return NULL;
     for (size_t i = 0; i < COUNT(app_options); i++) {
-        if (strcmp(app_options[i].name, name) == 0 || has_word(app_options[i].aliases, name))
+        if (strcmp(app_options[i].name, name) == 0 || slice_has_word(app_options[i].aliases, name))
             return &app_options[i];
     }
     return NULL;

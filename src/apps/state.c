@@ -2,21 +2,19 @@
  * shell had in its environment is not in it. Runs in: master. */
 #include "apps/apps_internal.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-static char *state_path(const struct apps *apps, const char *suffix)
+static char *state_path(const struct apps *apps)
 {
     char *path = NULL;
 
-    return asprintf(&path, "%s/dump.json%s", apps->home, suffix) < 0 ? NULL : path;
+    return asprintf(&path, "%s/dump.json", apps->home) < 0 ? NULL : path;
 }
 
 static json_t *describe(const struct app *app)
@@ -33,39 +31,15 @@ static json_t *describe(const struct app *app)
                      "stopped", stopped);
 }
 
-static bool write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t wrote = write(fd, text, len);
-
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return false;
-        text += wrote;
-        len -= (size_t)wrote;
-    }
-    return true;
-}
-
-/* Beside, synced, renamed: there is always one whole file. */
+/* There is always one whole file. */
 static bool replace(const struct apps *apps, const char *text, struct diag *diag)
 {
-    char *path = state_path(apps, "");
-    char *beside = state_path(apps, ".new");
-    int fd = -1;
-    bool done = false;
+    char *path = state_path(apps);
+    bool done = path != NULL && file_replace(path, slice_of(text), 0600);
 
-    if (path != NULL && beside != NULL)
-        fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd >= 0 && fchmod(fd, 0600) == 0 && write_all(fd, text, strlen(text)) && fsync(fd) == 0)
-        done = rename(beside, path) == 0;
     if (!done)
-        diag_errno(diag, "write", beside == NULL ? "the list of apps" : beside);
-    if (fd >= 0)
-        close(fd);
+        diag_errno(diag, "write", path == NULL ? "the list of apps" : path);
     free(path);
-    free(beside);
     return done;
 }
 
@@ -90,28 +64,41 @@ bool state_save(struct apps *apps, struct diag *diag)
     return saved;
 }
 
-void state_autosave(struct apps *apps)
+/* Has `startup` been said? */
+static bool is_kept(const struct apps *apps)
 {
     char *path = NULL;
+    bool kept = asprintf(&path, "%s/autosave", apps->home) >= 0 && access(path, F_OK) == 0;
+
+    free(path);
+    return kept;
+}
+
+void state_autosave(struct apps *apps)
+{
     struct diag diag;
 
-    if (apps->stopping || asprintf(&path, "%s/autosave", apps->home) < 0)
+    if (apps->stopping || !is_kept(apps))
         return;
     diag_init(&diag);
-    if (access(path, F_OK) == 0 && !state_save(apps, &diag))
+    if (!state_save(apps, &diag))
         log_write(apps->log, LOG_LEVEL_ERROR, 0, "%s",
                   diag.first == NULL ? "no memory" : diag.first->message);
     diag_fini(&diag);
-    free(path);
 }
 
 json_t *state_load(struct apps *apps, struct diag *diag)
 {
-    char *path = state_path(apps, "");
+    char *path = state_path(apps);
     json_error_t error;
     json_t *state = path == NULL ? NULL : json_load_file(path, 0, &error);
     json_t *list = json_object_get(state, "apps");
 
+    /* nothing has been started since `startup` was said: that is an empty list */
+    if (state == NULL && path != NULL && access(path, F_OK) != 0 && is_kept(apps)) {
+        free(path);
+        return json_array();
+    }
     if (!json_is_array(list)) {
         diag_add(diag, DIAG_ERROR, NULL, "there is no saved list of apps in \"%s\"",
                  path == NULL ? "" : path);

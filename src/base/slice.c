@@ -113,6 +113,18 @@ bool slice_split(struct slice *rest, char separator, struct slice *part)
     return true;
 }
 
+bool slice_has_word(const char *words, const char *word)
+{
+    struct slice rest = slice_of(words);
+    struct slice one;
+
+    while (slice_split(&rest, ' ', &one)) {
+        if (one.len > 0 && slice_eq(one, slice_of(word)))
+            return true;
+    }
+    return false;
+}
+
 bool slice_to_u64(struct slice s, uint64_t *value)
 {
     uint64_t sum = 0;

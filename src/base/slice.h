@@ -87,6 +87,9 @@ struct slice slice_trim(struct slice s);
  * `*rest` was already at its end (data NULL). "a,,b" gives "a", "", "b"; "" gives one part. */
 bool slice_split(struct slice *rest, char separator, struct slice *part);
 
+/* Is `word` one of the blank-separated `words` (NULL: none)? */
+bool slice_has_word(const char *words, const char *word);
+
 /* Decimal digits only, the whole slice; false on anything else or overflow. */
 bool slice_to_u64(struct slice s, uint64_t *value);
 

@@ -10,39 +10,67 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* How a flag is followed by a value. */
+enum takes { TAKES_NOTHING, TAKES_VALUE, TAKES_MAYBE /* else it is the empty text */ };
+
 struct flag {
     const char *name;
     const char *letter; /* or NULL */
     size_t offset;
-    bool takes_value;
-    bool for_logs; /* in logs; in start the name is a key's */
+    enum takes takes;
+    unsigned groups; /* ARGS_PLAIN: of all commands */
 };
 
-#define SWITCH(name, letter, field, logs)                                                          \
+#define SWITCH(name, letter, field, groups)                                                        \
     {                                                                                              \
-        name, letter, offsetof(struct app_args, field), false, logs                                \
+        name, letter, offsetof(struct app_args, field), TAKES_NOTHING, groups                      \
     }
-#define VALUE(name, letter, field, logs)                                                           \
+#define VALUE(name, letter, field, groups)                                                         \
     {                                                                                              \
-        name, letter, offsetof(struct app_args, field), true, logs                                 \
+        name, letter, offsetof(struct app_args, field), TAKES_VALUE, groups                        \
+    }
+#define MAYBE(name, letter, field, groups)                                                         \
+    {                                                                                              \
+        name, letter, offsetof(struct app_args, field), TAKES_MAYBE, groups                        \
     }
 
 static const struct flag flags[] = {
-    SWITCH("force", "-f", force, false),
-    SWITCH("update-env", "-a", update_env, false),
-    SWITCH("json", NULL, json, false),
-    SWITCH("silent", "-s", silent, false),
-    SWITCH("no-daemon", NULL, no_daemon, false),
-    SWITCH("no-color", NULL, no_color, false),
-    VALUE("env", NULL, env_name, false),
-    VALUE("only", NULL, only, false),
-    SWITCH("err", NULL, err, true),
-    SWITCH("out", NULL, out, true),
-    SWITCH("raw", NULL, raw, true),
-    SWITCH("timestamp", NULL, timestamp, true),
-    SWITCH("nostream", NULL, nostream, true),
-    VALUE("lines", NULL, lines, true),
-    VALUE("highlight", NULL, highlight, true),
+    SWITCH("force", "-f", force, ARGS_PLAIN),
+    SWITCH("update-env", "-a", update_env, ARGS_PLAIN),
+    SWITCH("json", NULL, json, ARGS_PLAIN),
+    SWITCH("silent", "-s", silent, ARGS_PLAIN),
+    SWITCH("no-color", NULL, no_color, ARGS_PLAIN),
+    SWITCH("mini-list", "-m", mini_list, ARGS_PLAIN),
+    VALUE("sort", NULL, sort, ARGS_PLAIN),
+    SWITCH("no-daemon", NULL, no_daemon, ARGS_SPECS | ARGS_SERVE | ARGS_STATE),
+    SWITCH("auto-exit", NULL, auto_exit, ARGS_SPECS | ARGS_SERVE | ARGS_STATE),
+    SWITCH("attach", NULL, attach, ARGS_SPECS),
+    VALUE("env", NULL, env_name, ARGS_SPECS),
+    VALUE("only", NULL, only, ARGS_SPECS),
+    VALUE("parallel", NULL, parallel, ARGS_SPECS),
+    VALUE("domain", NULL, domain, ARGS_SPECS | ARGS_SERVE),
+    VALUE("path", NULL, path, ARGS_SPECS | ARGS_SERVE),
+    VALUE("listen", NULL, listen, ARGS_SPECS | ARGS_SERVE),
+    MAYBE("domain", NULL, domain, ARGS_DELETE),
+    SWITCH("err", NULL, err, ARGS_LOGS),
+    SWITCH("out", NULL, out, ARGS_LOGS),
+    SWITCH("raw", NULL, raw, ARGS_LOGS),
+    SWITCH("nostream", NULL, nostream, ARGS_LOGS),
+    MAYBE("timestamp", NULL, timestamp, ARGS_LOGS),
+    MAYBE("format", NULL, format, ARGS_LOGS),
+    VALUE("lines", NULL, lines, ARGS_LOGS),
+    VALUE("highlight", NULL, highlight, ARGS_LOGS),
+    MAYBE("user", "-u", user, ARGS_BOOT),
+    VALUE("hp", NULL, user_home, ARGS_BOOT),
+    VALUE("service-name", NULL, service_name, ARGS_BOOT),
+    VALUE("root", NULL, root, ARGS_BOOT),
+    SWITCH("spa", NULL, spa, ARGS_SERVE),
+    VALUE("port", NULL, port, ARGS_SERVE),
+    VALUE("basic-auth-username", NULL, login, ARGS_SERVE),
+    VALUE("basic-auth-password", NULL, password, ARGS_SERVE),
+    SWITCH("write", NULL, write, ARGS_HOSTS),
+    VALUE("file", NULL, file, ARGS_HOSTS | ARGS_STATE),
+    SWITCH("pm2", NULL, pm2, ARGS_STATE),
 };
 
 struct cursor {
@@ -50,7 +78,7 @@ struct cursor {
     int argc;
     char **argv;
     int index;
-    bool specs;
+    unsigned groups;
 };
 
 static bool complain(const char *format, const char *what)
@@ -72,12 +100,16 @@ static const char *value_of(struct cursor *cursor, const char *equals)
     return NULL;
 }
 
+static bool is_taken(const struct flag *flag, unsigned groups)
+{
+    return flag->groups == ARGS_PLAIN || (flag->groups & groups) != 0;
+}
+
 static const struct flag *find_flag(const struct cursor *cursor, const char *name, size_t len)
 {
     for (size_t i = 0; i < COUNT(flags); i++) {
-        if (flags[i].for_logs && cursor->specs)
-            continue;
-        if (strlen(flags[i].name) == len && strncmp(flags[i].name, name, len) == 0)
+        if (is_taken(&flags[i], cursor->groups) && strlen(flags[i].name) == len &&
+            strncmp(flags[i].name, name, len) == 0)
             return &flags[i];
     }
     return NULL;
@@ -86,13 +118,15 @@ static const struct flag *find_flag(const struct cursor *cursor, const char *nam
 static bool take_flag(struct cursor *cursor, const struct flag *flag, const char *equals)
 {
     void *field = (char *)cursor->args + flag->offset;
-    const char *value;
+    const char *next = cursor->index + 1 < cursor->argc ? cursor->argv[cursor->index + 1] : NULL;
+    const char *value = "";
 
-    if (!flag->takes_value) {
+    if (flag->takes == TAKES_NOTHING) {
         *(bool *)field = true;
-        return true;
+        return equals == NULL || complain("option \"--%s\" takes no value", flag->name);
     }
-    value = value_of(cursor, equals);
+    if (flag->takes == TAKES_VALUE || equals != NULL || (next != NULL && next[0] != '-'))
+        value = value_of(cursor, equals);
     if (value != NULL)
         *(const char **)field = value;
     return value != NULL;
@@ -117,23 +151,34 @@ static bool take_option(struct cursor *cursor, const struct option *option, cons
 {
     bool alone = option->kind == OPTION_BOOL || option->kind == OPTION_SWITCH ||
                  option->kind == OPTION_NOTHING;
+    const char *next = cursor->index + 1 < cursor->argc ? cursor->argv[cursor->index + 1] : NULL;
     const char *value;
 
+    /* pm2's "--watch src" behind the script; before it, the word is the script */
+    if (option->kind == OPTION_SWITCH && cursor->args->word_count > 0 && next != NULL &&
+        next[0] != '-')
+        alone = false;
     if (alone && equals == NULL)
         return set(cursor, option, json_true());
     value = value_of(cursor, equals);
     return value != NULL && set(cursor, option, text_value(option, value));
 }
 
-static bool unknown(const char *argument)
+static bool unknown(const struct cursor *cursor, const char *argument)
 {
-    const char *names[128];
+    const char *names[192];
     const char *near;
     size_t count = 0;
     size_t len = strcspn(argument, "=");
 
-    for (size_t i = 0; i < app_option_count && count < COUNT(names); i++)
-        names[count++] = app_options[i].name;
+    for (size_t i = 0; i < COUNT(flags) && count < COUNT(names); i++) {
+        if (is_taken(&flags[i], cursor->groups))
+            names[count++] = flags[i].name;
+    }
+    for (size_t i = 0; (cursor->groups & ARGS_SPECS) != 0 && i < app_option_count; i++) {
+        if (count < COUNT(names))
+            names[count++] = app_options[i].name;
+    }
     near = nearest_name(slice_make(argument + 2, len - 2), names, count);
     if (near == NULL)
         return complain("unknown option \"%s\"", argument);
@@ -150,18 +195,19 @@ static bool take_long(struct cursor *cursor)
     size_t len = equals == NULL ? strlen(name) : (size_t)(equals - name);
     const struct flag *flag = find_flag(cursor, name, len);
     const struct option *option;
+    bool specs = (cursor->groups & ARGS_SPECS) != 0;
     char key[64];
 
     if (flag != NULL)
         return take_flag(cursor, flag, equals);
     snprintf(key, sizeof key, "%.*s", (int)len, name);
-    option = cursor->specs ? option_find(key) : NULL;
+    option = specs ? option_find(key) : NULL;
     if (option != NULL && option->kind != OPTION_OTHER)
         return take_option(cursor, option, equals);
-    option = cursor->specs && strncmp(key, "no-", 3) == 0 ? option_find(key + 3) : NULL;
+    option = specs && strncmp(key, "no-", 3) == 0 ? option_find(key + 3) : NULL;
     if (option != NULL && equals == NULL)
         return option->kind == OPTION_NOTHING || set(cursor, option, json_false());
-    return unknown(argument);
+    return unknown(cursor, argument);
 }
 
 static bool take_short(struct cursor *cursor)
@@ -169,10 +215,11 @@ static bool take_short(struct cursor *cursor)
     const char *argument = cursor->argv[cursor->index];
 
     for (size_t i = 0; i < COUNT(flags); i++) {
-        if (flags[i].letter != NULL && strcmp(flags[i].letter, argument) == 0)
+        if (flags[i].letter != NULL && is_taken(&flags[i], cursor->groups) &&
+            strcmp(flags[i].letter, argument) == 0)
             return take_flag(cursor, &flags[i], NULL);
     }
-    for (size_t i = 0; cursor->specs && i < app_option_count; i++) {
+    for (size_t i = 0; (cursor->groups & ARGS_SPECS) != 0 && i < app_option_count; i++) {
         if (app_options[i].flag != NULL && strcmp(app_options[i].flag, argument) == 0)
             return take_option(cursor, &app_options[i], NULL);
     }
@@ -195,9 +242,9 @@ static bool is_word(const char *argument)
     return argument[0] != '-' || argument[1] == '\0' || (argument[1] >= '0' && argument[1] <= '9');
 }
 
-bool app_args_parse(struct app_args *args, int argc, char **argv, bool specs)
+bool app_args_parse(struct app_args *args, int argc, char **argv, unsigned groups)
 {
-    struct cursor cursor = {.args = args, .argc = argc, .argv = argv, .specs = specs};
+    struct cursor cursor = {.args = args, .argc = argc, .argv = argv, .groups = groups};
 
     *args = (struct app_args){.spec = json_object()};
     for (cursor.index = 1; cursor.index < argc; cursor.index++) {
@@ -221,4 +268,27 @@ bool app_args_parse(struct app_args *args, int argc, char **argv, bool specs)
 void app_args_fini(struct app_args *args)
 {
     json_decref(args->spec);
+}
+
+void app_args_each(unsigned groups, void (*put)(void *context, const char *flag), void *context)
+{
+    char name[80];
+
+    for (size_t i = 0; i < COUNT(flags); i++) {
+        if (is_taken(&flags[i], groups)) {
+            snprintf(name, sizeof name, "--%s", flags[i].name);
+            put(context, name);
+        }
+    }
+    for (size_t i = 0; (groups & ARGS_SPECS) != 0 && i < app_option_count; i++) {
+        bool no = app_options[i].kind == OPTION_BOOL && app_options[i].def != NULL &&
+                  strcmp(app_options[i].def, "true") == 0;
+
+        if (app_options[i].kind == OPTION_NOTHING || app_options[i].kind == OPTION_OTHER)
+            continue;
+        snprintf(name, sizeof name, "--%s%s", no ? "no-" : "", app_options[i].name);
+        for (char *at = name; (at = strchr(at, '_')) != NULL;)
+            *at = '-';
+        put(context, name);
+    }
 }

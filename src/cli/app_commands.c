@@ -70,13 +70,13 @@ int app_show_after(int asked, const struct app_args *args)
 }
 
 /* What most commands have: parsed arguments, and a word if one is needed. */
-static int with_args(int argc, char **argv, const char *needs,
+static int with_args(int argc, char **argv, unsigned groups, const char *needs,
                      int (*run)(const struct app_args *args, const char *command))
 {
     struct app_args args;
     int code = 1;
 
-    if (app_args_parse(&args, argc, argv, false)) {
+    if (app_args_parse(&args, argc, argv, groups)) {
         if (needs != NULL && args.word_count == 0)
             fprintf(stderr, "usage: pelayan %s %s\n", argv[0], needs);
         else
@@ -95,7 +95,7 @@ static int run_list(const struct app_args *args, const char *command)
 int app_list(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, NULL, run_list);
+    return with_args(argc, argv, ARGS_PLAIN, NULL, run_list);
 }
 
 static int run_jlist(const struct app_args *args, const char *command)
@@ -113,7 +113,7 @@ static int run_jlist(const struct app_args *args, const char *command)
 int app_jlist(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, NULL, run_jlist);
+    return with_args(argc, argv, ARGS_PLAIN, NULL, run_jlist);
 }
 
 static int run_describe(const struct app_args *args, const char *command)
@@ -141,7 +141,7 @@ static int run_describe(const struct app_args *args, const char *command)
 int app_describe(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, "NAME|ID", run_describe);
+    return with_args(argc, argv, ARGS_PLAIN, "NAME|ID", run_describe);
 }
 
 /* The environment the process really has. */
@@ -181,7 +181,7 @@ static int run_env(const struct app_args *args, const char *command)
 int app_env(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, "ID", run_env);
+    return with_args(argc, argv, ARGS_PLAIN, "ID", run_env);
 }
 
 /* pid [NAME]; id NAME prints [ 0, 1 ] as pm2 does. */
@@ -210,7 +210,7 @@ static int run_pid(const struct app_args *args, const char *command)
 int app_pid(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, strcmp(argv[0], "id") == 0 ? "NAME" : NULL, run_pid);
+    return with_args(argc, argv, ARGS_PLAIN, strcmp(argv[0], "id") == 0 ? "NAME" : NULL, run_pid);
 }
 
 static int run_logs(const struct app_args *args, const char *command)
@@ -228,7 +228,7 @@ static int run_logs(const struct app_args *args, const char *command)
 int app_logs(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, NULL, run_logs);
+    return with_args(argc, argv, ARGS_LOGS, NULL, run_logs);
 }
 
 static int ask_target(const char *what, const char *target, const char *name, const char *value)
@@ -248,7 +248,8 @@ static int run_flush(const struct app_args *args, const char *command)
 int app_flush(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, strcmp(argv[0], "reset") == 0 ? "NAME|ID|all" : NULL, run_flush);
+    return with_args(argc, argv, ARGS_PLAIN, strcmp(argv[0], "reset") == 0 ? "NAME|ID|all" : NULL,
+                     run_flush);
 }
 
 static int run_scale(const struct app_args *args, const char *command)
@@ -263,7 +264,7 @@ static int run_scale(const struct app_args *args, const char *command)
 int app_scale(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, "NAME N|+N|-N", run_scale);
+    return with_args(argc, argv, ARGS_PLAIN, "NAME N|+N|-N", run_scale);
 }
 
 static int run_signal(const struct app_args *args, const char *command)
@@ -279,7 +280,7 @@ static int run_signal(const struct app_args *args, const char *command)
 int app_signal(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, "SIGNAL NAME|ID", run_signal);
+    return with_args(argc, argv, ARGS_PLAIN, "SIGNAL NAME|ID", run_signal);
 }
 
 static int run_send(const struct app_args *args, const char *command)
@@ -294,75 +295,5 @@ static int run_send(const struct app_args *args, const char *command)
 int app_send(const struct run_options *options, int argc, char **argv)
 {
     (void)options;
-    return with_args(argc, argv, "NAME|ID TEXT", run_send);
-}
-
-static const struct {
-    const char *command;
-    const char *what;
-    enum home_wish wish;
-    const char *done;
-} simple[] = {
-    {"save", "save", HOME_IF_RUNNING, "saved"},
-    {"dump", "save", HOME_IF_RUNNING, "saved"},
-    {"resurrect", "resurrect", HOME_START, NULL},
-    {"ping", "ping", HOME_START, "pong"},
-    {"reloadLogs", "reload-logs", HOME_IF_RUNNING, "reopened"},
-};
-
-static int run_simple(const struct app_args *args, const char *command)
-{
-    for (size_t i = 0; i < COUNT(simple); i++) {
-        json_t *request;
-        int code;
-
-        if (strcmp(simple[i].command, command) != 0)
-            continue;
-        request = json_pack("{s:b}", "force", args->force);
-        if (strcmp(command, "resurrect") == 0)
-            json_object_set_new(request, "inherited", home_environment());
-        if (strcmp(command, "resurrect") == 0 && args->no_daemon)
-            return app_run_here(command, request, args);
-        code = app_code(home_ask(simple[i].what, request, simple[i].wish, NULL));
-        if (code == 0 && simple[i].done == NULL)
-            return app_show_after(0, args);
-        if (code == 0 && !args->silent)
-            puts(simple[i].done);
-        return code;
-    }
-    return 1;
-}
-
-int app_simple(const struct run_options *options, int argc, char **argv)
-{
-    (void)options;
-    return with_args(argc, argv, NULL, run_simple);
-}
-
-static int run_kill(const struct app_args *args, const char *command)
-{
-    int asked = home_kill();
-
-    (void)command;
-    if (!args->silent)
-        puts(asked == 2 ? "nothing was running" : "all apps have ended");
-    return asked == 1 ? 1 : 0;
-}
-
-int app_kill(const struct run_options *options, int argc, char **argv)
-{
-    (void)options;
-    return with_args(argc, argv, NULL, run_kill);
-}
-
-static int run_update(const struct app_args *args, const char *command)
-{
-    (void)command;
-    return app_show_after(home_update(), args);
-}
-
-int app_update(const struct run_options *options, int argc, char **argv)
-{
-    (void)options;
-    return with_args(argc, argv, NULL, run_update);
+    return with_args(argc, argv, ARGS_PLAIN, "NAME|ID TEXT", run_send);
 }

@@ -14,8 +14,11 @@ int app_pid(const struct run_options *options, int argc, char **argv);
 int app_logs(const struct run_options *options, int argc, char **argv);
 int app_monit(const struct run_options *options, int argc, char **argv);
 int app_flush(const struct run_options *options, int argc, char **argv);
-int app_simple(const struct run_options *options, int argc, char **argv); /* save, ping, ... */
 int app_signal(const struct run_options *options, int argc, char **argv);
 int app_send(const struct run_options *options, int argc, char **argv);
+
+/* app_state.c */
+int app_simple(const struct run_options *options, int argc, char **argv); /* save, ping, ... */
+int app_resurrect(const struct run_options *options, int argc, char **argv);
 int app_kill(const struct run_options *options, int argc, char **argv);
 int app_update(const struct run_options *options, int argc, char **argv);

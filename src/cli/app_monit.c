@@ -170,7 +170,7 @@ int app_monit(const struct run_options *options, int argc, char **argv)
     int code = 1;
 
     (void)options;
-    if (!app_args_parse(&args, argc, argv, false)) {
+    if (!app_args_parse(&args, argc, argv, ARGS_PLAIN)) {
         app_args_fini(&args);
         return 1;
     }

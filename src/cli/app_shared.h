@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 struct app_args;
+struct run_options;
 
 /* From what home_ask() returns to an exit code; says so when there is no runner. */
 int app_code(int asked);
@@ -15,6 +16,8 @@ int app_show_after(int asked, const struct app_args *args);
 /* Standard output is a terminal that likes colour. */
 bool app_colour(const struct app_args *args);
 
-/* --no-daemon: this process becomes the runner, does `what` (request taken over), and shows the
- * logs. Returns when the runner ends: the exit code. */
-int app_run_here(const char *what, json_t *request, const struct app_args *args);
+/* --no-daemon: this process becomes the runner, does `what` (request taken over) and what follows
+ * for `app` if a --domain was given, and shows the logs. Returns when the runner ends: the exit
+ * code. */
+int app_run_here(const struct run_options *options, const char *what, json_t *request,
+                 const struct app_args *args, const char *app);

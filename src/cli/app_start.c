@@ -5,8 +5,11 @@
 #include "base/diag.h"
 #include "cli/app_args.h"
 #include "cli/app_commands.h"
+#include "cli/app_logs.h"
 #include "cli/app_shared.h"
+#include "cli/app_site.h"
 #include "cli/home.h"
+#include "cli/site_server.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -46,7 +49,7 @@ static void print_warnings(const char *name, const struct diag *diag)
 }
 
 /* The daemon will look at it again; here the user sees warnings, and errors before anything
- * starts. */
+ * starts. The name becomes the one it will have. */
 static bool check(json_t *app, const char *env_name)
 {
     struct diag diag;
@@ -57,6 +60,8 @@ static bool check(json_t *app, const char *env_name)
     spec = spec_new(app, env_name, NULL, &diag);
     print_warnings(json_string_value(json_object_get(app, "name")), &diag);
     diag_fini(&diag);
+    if (spec != NULL)
+        json_object_set_new(app, "name", json_string(spec->name));
     spec_unref(spec);
     return spec != NULL;
 }
@@ -106,21 +111,14 @@ static json_t *from_file(const char *path, const struct app_args *args)
     return result;
 }
 
-/* One app: the word is its script, the others are its arguments. */
-static json_t *from_words(const struct app_args *args)
+/* One app: the word is its script. NULL: message printed. */
+static json_t *from_word(const char *word, const struct app_args *args)
 {
     json_t *app = json_deep_copy(args->spec);
-    json_t *words = json_array();
 
-    json_object_set_new(app, "script", json_string(args->words[0]));
-    for (size_t i = 1; i < args->word_count; i++)
-        json_array_append_new(words, json_string(args->words[i]));
-    json_array_extend(words, json_object_get(app, "args"));
-    if (json_array_size(words) > 0)
-        json_object_set(app, "args", words);
-    json_decref(words);
+    json_object_set_new(app, "script", json_string(word));
     if (check(app, args->env_name))
-        return json_pack("[o]", app);
+        return app;
     json_decref(app);
     return NULL;
 }
@@ -134,85 +132,270 @@ static json_t *request_of(const struct app_args *args)
     json_object_set_new(request, "update_env", json_boolean(args->update_env));
     if (args->env_name != NULL)
         json_object_set_new(request, "env_name", json_string(args->env_name));
+    if (args->parallel != NULL)
+        json_object_set_new(request, "parallel", json_string(args->parallel));
     return request;
 }
 
-static int start_apps(json_t *apps, const struct app_args *args, bool only_new, bool reload)
+/* Only a --domain may be asked for what runs already: then nothing happens to an app that is as it
+ * is described. */
+static json_t *start_request(const struct app_args *args, json_t *apps, bool only_new)
 {
     json_t *request = request_of(args);
 
-    if (apps == NULL) {
-        json_decref(request);
-        return 1;
-    }
-    json_object_set_new(request, "apps", apps);
-    json_object_set_new(request, "only_new", json_boolean(only_new));
-    json_object_set_new(request, "reload", json_boolean(reload));
-    if (args->no_daemon)
-        return app_run_here("start", request, args);
-    return app_show_after(home_ask("start", request, HOME_START, NULL), args);
+    json_object_set(request, "apps", apps);
+    json_object_set_new(request, "only_new", json_boolean(only_new && args->domain == NULL));
+    json_object_set_new(request, "only_changed", json_boolean(args->domain != NULL));
+    return request;
 }
 
-static int change_known(const char *what, const struct app_args *args)
+static int start_apps(const struct app_args *args, json_t *apps, bool only_new, bool reload)
 {
-    json_t *request;
-    int code = 0;
+    json_t *request = start_request(args, apps, only_new);
 
-    for (size_t i = 0; i < args->word_count && code == 0; i++) {
-        request = request_of(args);
-        json_object_set_new(request, "target", json_string(args->words[i]));
-        if (json_object_size(args->spec) > 0)
-            json_object_set(request, "changes", args->spec);
-        code = app_code(home_ask(what, request, HOME_IF_RUNNING, NULL));
-    }
-    return app_show_after(code, args);
+    json_object_set_new(request, "reload", json_boolean(reload));
+    return app_code(home_ask("start", request, HOME_START, NULL));
 }
 
-/* Is there an app of that name or number? */
-static bool is_known(const char *word)
+static int change_known(const char *what, const struct app_args *args, const char *target)
+{
+    json_t *request = request_of(args);
+
+    json_object_set_new(request, "target", json_string(target));
+    if (json_object_size(args->spec) > 0)
+        json_object_set(request, "changes", args->spec);
+    return app_code(home_ask(what, request, HOME_IF_RUNNING, NULL));
+}
+
+/* What follows a change that went well: domains, the list, the logs. */
+static int finish(const struct run_options *options, const struct app_args *args, const char *app)
+{
+    json_t *list = NULL;
+
+    if (args->domain != NULL && !app_site_add(options, args, app))
+        return 1;
+    if (args->domain == NULL && !site_server_bring_back(options))
+        return 1;
+    app_show_after(0, args);
+    if (!args->attach)
+        return 0;
+    return app_code(home_ask("list", json_object(), HOME_IF_RUNNING, &list)) != 0
+               ? 1
+               : app_logs_run(list, args);
+}
+
+static bool is_selected(json_t *instance, const char *word)
+{
+    const char *name = json_string_value(json_object_get(instance, "name"));
+    const char *space = json_string_value(
+        json_object_get(json_object_get(instance, "pm2_env"), "namespace"));
+    size_t len = strlen(word);
+    char id[16];
+
+    snprintf(id, sizeof id, "%d", (int)json_integer_value(json_object_get(instance, "pm_id")));
+    return strcmp(id, word) == 0 || (name != NULL && strcmp(name, word) == 0) ||
+           (space != NULL && strcmp(space, word) == 0) ||
+           (len > 2 && word[0] == '/' && word[len - 1] == '/');
+}
+
+/* Is there an app of that name, number or namespace? */
+static bool is_known(const char *word, bool *online)
 {
     json_t *list = NULL;
     json_t *instance;
     size_t index;
     bool known = strcmp(word, "all") == 0;
 
+    *online = false;
     home_ask("list", json_object(), HOME_IF_RUNNING, &list);
     json_array_foreach(list, index, instance)
     {
-        const char *name = json_string_value(json_object_get(instance, "name"));
-        char id[16];
+        const char *status = json_string_value(
+            json_object_get(json_object_get(instance, "pm2_env"), "status"));
 
-        snprintf(id, sizeof id, "%d", (int)json_integer_value(json_object_get(instance, "pm_id")));
-        known = known || strcmp(id, word) == 0 || (name != NULL && strcmp(name, word) == 0);
+        if (!is_selected(instance, word))
+            continue;
+        known = true;
+        *online = *online || (status != NULL && strcmp(status, "online") == 0);
     }
     json_decref(list);
     return known;
 }
 
-static int run_start(const struct app_args *args)
-{
-    const char *word = args->word_count > 0 ? args->words[0] : "ecosystem.config.js";
+/* What the words of `start` mean. */
+struct plan {
+    json_t *of_files;   /* owned: apps */
+    json_t *of_scripts; /* owned: apps */
+    const char *known[APP_WORDS_MAX];
+    size_t known_count;
+};
 
-    if (ecosystem_is_file(word))
-        return start_apps(from_file(word, args), args, false, false);
-    if (!is_script(word) && strchr(word, ' ') == NULL && is_known(word))
-        return change_known("start", args);
-    return start_apps(from_words(args), args, true, false);
+static bool add_file(struct plan *plan, const char *path, const struct app_args *args)
+{
+    json_t *apps = from_file(path, args);
+
+    json_array_extend(plan->of_files, apps);
+    json_decref(apps);
+    return apps != NULL;
 }
 
-static int run_change(const char *what, const struct app_args *args)
+static bool add_word(struct plan *plan, const char *word, const struct app_args *args)
 {
+    bool online;
+
+    if (ecosystem_is_file(word))
+        return add_file(plan, word, args);
+    if (!is_script(word) && strchr(word, ' ') == NULL && is_known(word, &online)) {
+        if (!online || args->domain == NULL)
+            plan->known[plan->known_count++] = word;
+        return true;
+    }
+    return json_array_append_new(plan->of_scripts, from_word(word, args)) == 0;
+}
+
+/* The one app that --domain is about. NULL: message printed. */
+static const char *domains_app(const struct plan *plan, const struct app_args *args)
+{
+    size_t files = json_array_size(plan->of_files);
+    size_t scripts = json_array_size(plan->of_scripts);
+    json_t *app = json_array_get(scripts > 0 ? plan->of_scripts : plan->of_files, 0);
+
+    if (files + scripts == 0 && args->word_count == 1)
+        return args->words[0];
+    if (files + scripts == 1 && plan->known_count == 0)
+        return json_string_value(json_object_get(app, "name"));
+    fputs("pelayan: --domain is about one app: say which one with --only NAME, or start them one"
+          " by one\n",
+          stderr);
+    return NULL;
+}
+
+static int carry_out(const struct run_options *options, const struct app_args *args,
+                     const struct plan *plan)
+{
+    bool files = json_array_size(plan->of_files) > 0;
+    bool scripts = json_array_size(plan->of_scripts) > 0;
+    const char *app = args->domain == NULL ? "" : domains_app(plan, args);
+    int code = 0;
+
+    if (app == NULL || !app_site_check(args, app))
+        return 1;
+    if (args->no_daemon && files != scripts)
+        return app_run_here(options, "start",
+                            start_request(args, files ? plan->of_files : plan->of_scripts, scripts),
+                            args, app);
+    if (args->no_daemon) {
+        fputs("pelayan: --no-daemon is for one file, or for scripts\n", stderr);
+        return 1;
+    }
+    if (files)
+        code = start_apps(args, plan->of_files, false, false);
+    if (scripts && code == 0)
+        code = start_apps(args, plan->of_scripts, true, false);
+    for (size_t i = 0; i < plan->known_count && code == 0; i++)
+        code = change_known("start", args, plan->known[i]);
+    return code == 0 ? finish(options, args, app) : code;
+}
+
+static int run_start(const struct run_options *options, const struct app_args *args)
+{
+    struct plan plan = {.of_files = json_array(), .of_scripts = json_array()};
+    int code = 1;
+    bool good = args->word_count > 0 || add_file(&plan, "ecosystem.config.js", args);
+
+    for (size_t i = 0; i < args->word_count && good; i++)
+        good = add_word(&plan, args->words[i], args);
+    if (good)
+        code = carry_out(options, args, &plan);
+    json_decref(plan.of_files);
+    json_decref(plan.of_scripts);
+    return code;
+}
+
+/* ---- stop, restart, reload, delete */
+
+/* A deleted app may have domains. */
+static bool forget_domains(const struct run_options *options, const struct app_args *args,
+                           json_t *before)
+{
+    json_t *instance;
+    json_t *seen = json_object();
+    size_t index;
+    bool good = true;
+
+    json_array_foreach(before, index, instance)
+    {
+        const char *name = json_string_value(json_object_get(instance, "name"));
+
+        if (name == NULL || json_object_get(seen, name) != NULL)
+            continue;
+        json_object_set_new(seen, name, json_true());
+        good = app_site_remove(options, name, args->domain) && good;
+    }
+    json_decref(seen);
+    return good;
+}
+
+static int delete_one(const struct run_options *options, const struct app_args *args,
+                      const char *target)
+{
+    json_t *request = json_pack("{s:s}", "target", target);
+    json_t *before = NULL;
+    int code = app_code(home_ask("list", request, HOME_IF_RUNNING, &before));
+
+    if (code == 0)
+        code = change_known("delete", args, target);
+    if (code == 0 && !forget_domains(options, args, before))
+        code = 1;
+    json_decref(before);
+    return code;
+}
+
+static int change_one(const struct run_options *options, const char *what,
+                      const struct app_args *args, const char *target)
+{
+    if (strcmp(what, "delete") == 0)
+        return delete_one(options, args, target);
+    return change_known(what, args, target);
+}
+
+/* The apps that a file names are stopped or deleted; restart and reload bring them to what it
+ * says. */
+static int change_file(const struct run_options *options, const char *what,
+                       const struct app_args *args, const char *path)
+{
+    bool ends = strcmp(what, "stop") == 0 || strcmp(what, "delete") == 0;
+    json_t *apps = from_file(path, args);
+    json_t *app;
+    size_t index;
+    int code = apps == NULL;
+
+    if (code == 0 && !ends)
+        code = start_apps(args, apps, false, strcmp(what, "reload") == 0);
+    json_array_foreach(apps, index, app)
+    {
+        if (ends && code == 0)
+            code = change_one(options, what, args, json_string_value(json_object_get(app, "name")));
+    }
+    json_decref(apps);
+    return code;
+}
+
+static int run_change(const struct run_options *options, const char *what,
+                      const struct app_args *args)
+{
+    int code = 0;
+
     if (args->word_count == 0) {
         fprintf(stderr, "usage: pelayan %s NAME|ID|NAMESPACE|/REGEX/|all|FILE\n", what);
         if (strcmp(what, "reload") == 0) /* who knows nginx means its configuration */
             fputs("to apply a changed configuration file: \"pelayan -s reload\"\n", stderr);
         return 1;
     }
-    if (strcmp(what, "delete") != 0 && strcmp(what, "stop") != 0 &&
-        ecosystem_is_file(args->words[0]))
-        return start_apps(from_file(args->words[0], args), args, false,
-                          strcmp(what, "reload") == 0);
-    return change_known(what, args);
+    for (size_t i = 0; i < args->word_count && code == 0; i++)
+        code = ecosystem_is_file(args->words[i]) ? change_file(options, what, args, args->words[i])
+                                                 : change_one(options, what, args, args->words[i]);
+    return code == 0 ? app_show_after(0, args) : code;
 }
 
 int app_start(const struct run_options *options, int argc, char **argv)
@@ -220,9 +403,8 @@ int app_start(const struct run_options *options, int argc, char **argv)
     struct app_args args;
     int code = 1;
 
-    (void)options;
-    if (app_args_parse(&args, argc, argv, true))
-        code = run_start(&args);
+    if (app_args_parse(&args, argc, argv, ARGS_SPECS))
+        code = run_start(options, &args);
     app_args_fini(&args);
     return code;
 }
@@ -242,12 +424,12 @@ static const char *canonical(const char *word)
 
 int app_change(const struct run_options *options, int argc, char **argv)
 {
+    const char *what = canonical(argv[0]);
     struct app_args args;
     int code = 1;
 
-    (void)options;
-    if (app_args_parse(&args, argc, argv, true))
-        code = run_change(canonical(argv[0]), &args);
+    if (app_args_parse(&args, argc, argv, strcmp(what, "delete") == 0 ? ARGS_DELETE : ARGS_SPECS))
+        code = run_change(options, what, &args);
     app_args_fini(&args);
     return code;
 }

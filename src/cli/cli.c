@@ -1,11 +1,15 @@
 /* From the command line to what does it. Runs in: the process the user started. */
 #include "cli/cli.h"
 
+#include "base/list.h"
+#include "base/slice.h"
+#include "cli/app_absent.h"
 #include "cli/args.h"
 #include "cli/places.h"
 #include "cli/signal.h"
 #include "cli/usage.h"
 #include "cli/version.h"
+#include "config/loader.h"
 #include "daemon/check.h"
 #include "daemon/master.h"
 #include "daemon/options.h"
@@ -13,6 +17,18 @@
 
 #include <stdio.h>
 #include <string.h>
+
+static const char *nearest_command(const char *word)
+{
+    const char *names[128];
+    size_t count = 0;
+
+    while (count < COUNT(names) && cli_commands[count].name != NULL) {
+        names[count] = cli_commands[count].name;
+        count++;
+    }
+    return nearest_name(slice_of(word), names, count);
+}
 
 static int run_command(const struct run_options *options, int argc, char **argv)
 {
@@ -22,9 +38,13 @@ static int run_command(const struct run_options *options, int argc, char **argv)
         if (strcmp(command->name, name) == 0)
             return command->run(options, argc, argv);
     }
+    if (app_absent_explain(argv[0]))
+        return 1;
     fprintf(stderr, "pelayan: invalid option: \"%s\"\n", argv[0]);
     if (args_is_signal(argv[0]))
         fprintf(stderr, "         did you mean \"pelayan -s %s\"?\n", argv[0]);
+    else if (nearest_command(argv[0]) != NULL)
+        fprintf(stderr, "         did you mean \"pelayan %s\"?\n", nearest_command(argv[0]));
     else
         fprintf(stderr, "         pelayan -h shows what there is\n");
     return 1;

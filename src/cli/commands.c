@@ -4,6 +4,7 @@
 #include "cli/app_commands.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
+#include "cli/hosts.h"
 #include "cli/usage.h"
 #include "cli/version.h"
 #include "config/loader.h"
@@ -42,13 +43,15 @@ const struct cli_command cli_commands[] = {
     {"version", run_version, "", "The versions, and what this program was built with."},
     {"explain", explain_command, "[METHOD] URL [-H 'Name: value']",
      "How the configuration would treat a request, with file and line of every step."},
-    {"start", app_start, "FILE|SCRIPT|COMMAND|NAME [--name x -i n ...] [-- ARGS]",
-     "Runs apps: a script, a program, \"npm start\", an ecosystem file, or one that was stopped."},
+    {"start", app_start, "FILE|SCRIPT|COMMAND|NAME ... [--name x -i n --domain d ...] [-- ARGS]",
+     "Runs apps: a script, a program, \"npm start\", an ecosystem file, or one that was stopped;"
+     " with --domain behind that name."},
     {"stop", app_change, "NAME|ID|NAMESPACE|/REGEX/|all", "Stops apps and keeps them in the list."},
     {"restart", app_change, "NAME|ID|...|FILE", "Stops and starts; several instances one by one."},
     {"reload", app_change, "NAME|ID|...|FILE",
      "Replaces instances one by one: the new one must be ready before the old one leaves."},
-    {"delete", app_change, "NAME|ID|...", "Stops apps and forgets them."},
+    {"delete", app_change, "NAME|ID|...|FILE [--domain [NAME]]",
+     "Stops apps and forgets them, with --domain their domains too."},
     {"scale", app_scale, "NAME N|+N|-N", "Changes the number of instances."},
     {"ls", app_list, "[--json]", "The apps and their state."},
     {"describe", app_describe, "NAME|ID [--json]", "All about an app, and why it ended."},
@@ -66,10 +69,15 @@ const struct cli_command cli_commands[] = {
     {"reset", app_flush, "NAME|ID|all", "Sets the counters of restarts to zero."},
     {"reloadLogs", app_simple, "", "Opens the logs anew."},
     {"save", app_simple, "[--force]", "Writes the list down for resurrect."},
-    {"resurrect", app_simple, "[--no-daemon]", "Starts what was saved."},
-    {"startup", app_startup, "[--user]", "Apps start with the system, and changes are saved."},
-    {"unstartup", app_unstartup, "[--user]", "They do not any more."},
-    {"init", app_init, "", "Writes an ecosystem.config.js to begin with."},
+    {"resurrect", app_resurrect, "[--no-daemon] [--pm2]",
+     "Starts what was saved; with --pm2, what pm2 has saved."},
+    {"startup", app_startup, "[systemd|openrc|sysv] [--user | -u USER]",
+     "Apps start with the system, and changes are saved."},
+    {"unstartup", app_unstartup, "[systemd|openrc|sysv] [--user | -u USER]",
+     "They do not any more."},
+    {"init", app_init, "[simple]", "Writes an ecosystem.config.js to begin with."},
+    {"hosts", hosts_command, "[NAME ...] [--write]",
+     "The lines of /etc/hosts that the configured domains need; puts them there."},
     {"update", app_update, "", "This program takes over from the runner; the apps go on."},
     {"ping", app_simple, "", "Starts the runner if it is not there."},
     {"kill", app_kill, "", "Stops all apps and the runner."},

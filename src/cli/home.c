@@ -2,6 +2,7 @@
 #include "cli/home.h"
 
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/slice.h"
 #include "control/client.h"
 #include "daemon/runner.h"
@@ -119,20 +120,6 @@ static bool launch(const char *home)
     return ready;
 }
 
-static bool make_folders(const char *home)
-{
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof path, "%s", home);
-    for (char *at = strchr(path + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return false;
-        *at = '/';
-    }
-    return mkdir(path, 0700) == 0 || errno == EEXIST;
-}
-
 static bool somebody_listens(const char *socket_path)
 {
     struct arena *arena = arena_new(1024);
@@ -151,7 +138,7 @@ static bool start_runner(const char *home, const char *socket_path)
     bool running;
     int fd = -1;
 
-    if (make_folders(home) && snprintf(path, sizeof path, "%s/start.lock", home) < PATH_MAX)
+    if (file_folders(home, 0700) && snprintf(path, sizeof path, "%s/start.lock", home) < PATH_MAX)
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || flock(fd, LOCK_EX) != 0) {
         fprintf(stderr, "pelayan: cannot use \"%s\": %s\n", home, strerror(errno));

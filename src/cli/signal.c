@@ -48,6 +48,14 @@ static void find_pid_path(const struct run_options *options, char out[PATH_MAX])
     config_files_free(files);
 }
 
+bool signal_find_socket(const struct run_options *options, char out[PATH_MAX])
+{
+    char pid_path[PATH_MAX];
+
+    find_pid_path(options, pid_path);
+    return pid_file_socket(pid_path, out, PATH_MAX);
+}
+
 static int send_signal(pid_t pid, const char *command)
 {
     int number = 0;

@@ -150,3 +150,12 @@ enum client_result client_exchange(const char *socket_path, struct slice request
     close(fd);
     return result;
 }
+
+bool client_listens(const char *socket_path)
+{
+    int fd = connect_to(socket_path);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}

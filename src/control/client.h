@@ -22,3 +22,6 @@ enum client_result client_ask(const char *socket_path, const char *command, stru
  * `arena`, without its end. */
 enum client_result client_exchange(const char *socket_path, struct slice request,
                                    struct arena *arena, struct slice *answer);
+
+/* Does somebody listen there? */
+bool client_listens(const char *socket_path);

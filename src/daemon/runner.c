@@ -4,6 +4,7 @@
 #include "apps/apps.h"
 #include "apps/handover.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "control/app_commands.h"
 #include "control/server.h"
@@ -133,21 +134,6 @@ static const struct control_command commands[] = {
     {"kill", run_kill, "Stops all apps and ends; answers when they have ended."},
 };
 
-static bool make_folders(const char *home)
-{
-    char path[PATH_MAX];
-
-    if (snprintf(path, sizeof path, "%s", home) >= PATH_MAX)
-        return false;
-    for (char *at = strchr(path + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return false;
-        *at = '/';
-    }
-    return mkdir(path, 0700) == 0 || errno == EEXIST;
-}
-
 /* Who has the lock is the runner of this home; its number is in the file. */
 static bool take_lock(struct runner *runner)
 {
@@ -207,7 +193,7 @@ static bool begin(struct runner *runner, const char *home)
 {
     runner->home = strdup(home);
     runner->program = own_program();
-    return runner->home != NULL && runner->program != NULL && make_folders(home) &&
+    return runner->home != NULL && runner->program != NULL && file_folders(home, 0700) &&
            take_lock(runner) && begin_loop(runner) && open_control(runner);
 }
 
