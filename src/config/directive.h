@@ -6,7 +6,8 @@
  * How a block is loaded (config/loader.c). Each feature has one struct of settings, which every
  * block sees through its `scope`: first its parent's struct itself, and as soon as a directive of
  * the feature stands in this block, a copy of it. So a block that overrides nothing costs nothing,
- * nothing is merged, and run-time code never sees "unset". In a block the simple directives are
+ * one that does costs what it overrides (struct settings), nothing is merged, and run-time code
+ * never sees "unset". In a block the simple directives are
  * loaded first, then the blocks inside it, so that a setting that stands below a nested block is
  * inherited by it too. Runs in: any process, at load time. */
 #pragma once
@@ -99,17 +100,35 @@ struct conf_word {
     int value;
 };
 
+/* All features' settings of a block. Most blocks change those of one or two features, and a large
+ * configuration has 100,000 such blocks: so the pointers stand in groups, and a block has copies of
+ * its own only of the groups it changes. Features that are often set in small blocks share the
+ * first group. */
+enum { SETTINGS_GROUP = 8 };
+
+struct settings_group {
+    void *conf[SETTINGS_GROUP]; /* arena of the config */
+};
+
+struct settings {
+    struct settings_group *group; /* read with settings_at() */
+};
+
+static inline void *settings_at(const struct settings *settings, size_t feature)
+{
+    return settings[feature / SETTINGS_GROUP].group->conf[feature % SETTINGS_GROUP];
+}
+
 /* What a block's directives write to. `own` and `given` are there only while the block is loaded.
- * `conf` may be replaced while the block's own directives are loaded: whoever keeps it reads it
+ * `settings` may be replaced while the block's own directives are loaded: whoever keeps it reads it
  * after loader_block(), or in a block inside it. */
 struct scope {
     struct scope *parent; /* NULL: the root */
     enum context context;
-    void **conf;     /* [feature index] settings; arena of the config; shared with the parent until
-                        changed */
-    uint64_t *own;   /* bit per feature: this scope has its own copy (loader's memory) */
-    uint64_t *given; /* bit per directive row: stands in this block (loader's memory) */
-    const struct node *node; /* the block's directive; NULL for the main level */
+    struct settings *settings; /* arena of the config; shared with the parent until changed */
+    uint64_t *own;             /* bit per feature: this scope has its own copy (loader's memory) */
+    uint64_t *given;           /* bit per directive row: stands in this block (loader's memory) */
+    const struct node *node;   /* the block's directive; NULL for the main level */
     void *block; /* what the block makes: struct http_server, http_location, upstream...; by context
                   */
 };
@@ -167,6 +186,7 @@ struct conf_feature {
     size_t conf_bytes;
     const struct directive *directives;
     size_t directive_count;
+    bool frequent; /* small blocks set it often: its pointer stands in the first group */
     /* Computes what depends on several settings, once per scope that has its own copy, after the
      * scope's own simple directives and before the blocks inside it. May be NULL. */
     bool (*finish)(struct loader *loader, struct scope *scope, void *conf);

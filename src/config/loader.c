@@ -78,7 +78,7 @@ bool loader_init(struct loader *loader, const struct conf_feature *const *featur
     for (size_t i = 0; i < count; i++) {
         row_count += features[i]->directive_count;
         if (features[i]->conf_bytes > 0)
-            loader->inner->settings_count = i + 1;
+            loader->inner->group_count = i / SETTINGS_GROUP + 1;
     }
     map_init(&loader->inner->by_name, loader->scratch, false);
     loader->inner->row_words = row_count / 64 + 1;
@@ -155,30 +155,53 @@ static void scope_close(struct loader *loader, struct scope *scope)
     scope->given = NULL;
 }
 
-/* The scope's own copy of a feature's settings, made at the first need; so is its array of them. */
+static void *copy_of(struct loader *loader, const void *source, size_t bytes)
+{
+    void *copy = arena_alloc(loader->arena, bytes);
+
+    return copy == NULL ? NULL : memcpy(copy, source, bytes);
+}
+
+/* The scope's own place for a pointer to a feature's settings. NULL: no memory. */
+static void **own_place(struct loader *loader, struct scope *scope, size_t feature)
+{
+    const struct scope *parent = scope->parent;
+    size_t at = feature / SETTINGS_GROUP;
+
+    if (parent != NULL && scope->settings == parent->settings) {
+        struct settings *copy = copy_of(loader, parent->settings,
+                                        loader->inner->group_count * sizeof *copy);
+
+        if (copy == NULL)
+            return NULL;
+        scope->settings = copy;
+    }
+    if (parent != NULL && scope->settings[at].group == parent->settings[at].group) {
+        struct settings_group *copy = copy_of(loader, parent->settings[at].group, sizeof *copy);
+
+        if (copy == NULL)
+            return NULL;
+        scope->settings[at].group = copy;
+    }
+    return &scope->settings[at].group->conf[feature % SETTINGS_GROUP];
+}
+
+/* The scope's own copy of a feature's settings, made at the first need. */
 static void *own_settings(struct loader *loader, struct scope *scope, size_t feature)
 {
     size_t bytes = loader->features[feature]->conf_bytes;
-    size_t array_bytes = loader->inner->settings_count * sizeof *scope->conf;
+    void **place;
     void *copy;
 
     assert(scope->own != NULL);
     assert(bytes > 0);
     if (bit_is_set(scope->own, feature))
-        return scope->conf[feature];
-    if (scope->parent != NULL && scope->conf == scope->parent->conf) {
-        void **array = arena_alloc(loader->arena, array_bytes);
-
-        if (array == NULL)
-            return NULL;
-        memcpy(array, scope->conf, array_bytes);
-        scope->conf = array;
-    }
-    copy = arena_alloc(loader->arena, bytes);
+        return settings_at(scope->settings, feature);
+    place = own_place(loader, scope, feature);
+    copy = place == NULL ? NULL : copy_of(loader, *place, bytes);
     if (copy == NULL)
         return NULL;
-    memcpy(copy, scope->conf[feature], bytes);
-    scope->conf[feature] = copy;
+    *place = copy;
     bit_set(scope->own, feature);
     return copy;
 }
@@ -278,7 +301,7 @@ static void finish_features(struct loader *loader, struct scope *scope)
         const struct conf_feature *feature = loader->features[i];
 
         if (feature->finish != NULL && bit_is_set(scope->own, i))
-            (void)feature->finish(loader, scope, scope->conf[i]);
+            (void)feature->finish(loader, scope, settings_at(scope->settings, i));
     }
 }
 
@@ -312,7 +335,7 @@ bool loader_block(struct conf_call *call, enum context context, void *block, str
     *child = (struct scope){.parent = call->scope,
                             .context = context,
                             .block = block,
-                            .conf = call->scope->conf,
+                            .settings = call->scope->settings,
                             .node = call->node};
     if (!scope_open(loader, child))
         return false;
@@ -349,7 +372,7 @@ static void load_default(struct loader *loader, struct scope *root, size_t featu
                              .directive = row,
                              .node = node,
                              .scope = root,
-                             .conf = root->conf[feature],
+                             .conf = settings_at(root->settings, feature),
                              .first = true};
     struct arg_range args = directive_args(row);
 
@@ -384,20 +407,33 @@ static void load_defaults(struct loader *loader, struct scope *root, size_t inde
     }
 }
 
+static bool make_groups(struct loader *loader, struct scope *root)
+{
+    size_t count = loader->inner->group_count;
+
+    root->settings = arena_zalloc(loader->arena, (count + 1) * sizeof *root->settings);
+    for (size_t i = 0; root->settings != NULL && i < count; i++) {
+        root->settings[i].group = arena_zalloc(loader->arena, sizeof *root->settings[i].group);
+        if (root->settings[i].group == NULL)
+            return false;
+    }
+    return root->settings != NULL;
+}
+
 static bool open_root(struct loader *loader, struct scope *root)
 {
     root->parent = NULL;
     root->context = CTX_MAIN;
     root->node = NULL;
-    root->conf = arena_zalloc(loader->arena,
-                              (loader->inner->settings_count + 1) * sizeof *root->conf);
-    if (root->conf == NULL || !scope_open(loader, root))
+    if (!make_groups(loader, root) || !scope_open(loader, root))
         return false;
     for (size_t i = 0; i < loader->feature_count; i++) {
         if (loader->features[i]->conf_bytes == 0)
             continue;
-        root->conf[i] = arena_zalloc(loader->arena, loader->features[i]->conf_bytes);
-        if (root->conf[i] == NULL)
+        void **place = own_place(loader, root, i);
+
+        *place = arena_zalloc(loader->arena, loader->features[i]->conf_bytes);
+        if (*place == NULL)
             return false;
         bit_set(root->own, i);
     }

@@ -193,7 +193,7 @@ static bool set_events(struct conf_call *call)
 
     if (!loader_block(call, CTX_EVENTS, NULL, &child))
         return false;
-    inside = child.conf[core_index];
+    inside = settings_at(child.settings, core_index);
     ((struct core_conf *)call->conf)->worker_connections = inside->worker_connections;
     return true;
 }

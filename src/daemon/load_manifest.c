@@ -142,7 +142,7 @@ static unsigned log_of_target(const struct snapshot *snapshot, const struct log_
 /* The master writes to the main level's files; if there are none, to its standard error. */
 static bool add_sinks(struct manifest *manifest, const struct snapshot *snapshot)
 {
-    const struct log *log = error_log_of(snapshot->root.conf);
+    const struct log *log = error_log_of(snapshot->root.settings);
     size_t count = 0;
 
     for (const struct log_target *target = log->targets; target != NULL; target = target->next)
@@ -221,7 +221,7 @@ static void add_process(struct manifest *manifest, const struct core_conf *core,
 struct manifest *load_manifest(const struct load *load, const struct run_options *options,
                                struct diag *diag)
 {
-    const struct core_conf *core = load->snapshot->root.conf[core_index];
+    const struct core_conf *core = settings_at(load->snapshot->root.settings, core_index);
     struct manifest *manifest = manifest_new();
 
     if (manifest == NULL) {

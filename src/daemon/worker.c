@@ -26,7 +26,7 @@ const struct log *worker_log(const struct worker *worker)
 {
     if (worker->current == NULL || worker->current->snapshot == NULL)
         return &log_process;
-    return error_log_of(worker->current->snapshot->root.conf);
+    return error_log_of(worker->current->snapshot->root.settings);
 }
 
 static void tell(struct worker *worker, enum message_kind kind, uint64_t number, const char *text)

@@ -33,7 +33,7 @@ enum location_kind {
 struct http_location {
     enum location_kind kind;
     struct slice name;                  /* as written */
-    void *const *settings;              /* [feature index] */
+    const struct settings *settings;    /* [feature index] */
     const struct http_location *parent; /* enclosing location, or NULL */
     const struct http_server *server;
     struct location_tree *nested;   /* locations inside this one, or NULL */
@@ -44,7 +44,7 @@ struct http_location {
 };
 
 struct http_server {
-    void *const *settings;
+    const struct settings *settings;
     struct slice name; /* first server_name: $server_name */
     const struct server_name *names;
     size_t name_count;
@@ -78,7 +78,7 @@ struct http_listen {
 
 struct http_conf {
     struct snapshot *snapshot;
-    void *const *settings; /* http level */
+    const struct settings *settings; /* http level */
     struct http_server **servers;
     size_t server_count;
     struct http_listen *listens; /* order = http_listen_specs() */

@@ -99,5 +99,5 @@ extern struct feature http_path_feature;
 
 static inline const struct core_conf *server_core(const struct http_server *server)
 {
-    return server->settings[http_core_feature.index];
+    return settings_at(server->settings, http_core_feature.index);
 }

@@ -186,7 +186,7 @@ struct exchange {
     const struct http_listen *listen;     /* where the client connected to */
     const struct http_server *server;     /* NULL until STEP_SERVER */
     const struct http_location *location; /* NULL: server level */
-    void *const
+    const struct settings
         *settings; /* [feature index] of the innermost block in force (server, location, if) */
     const struct codec *codec;
     void *stream;            /* the codec's: connection or stream */
@@ -330,4 +330,4 @@ static inline bool exchange_is_secure(const struct exchange *x)
 }
 
 /* Settings of a feature in the block in force; by index so that it is one load. */
-#define exchange_conf(x, feature) ((x)->settings[(feature).index])
+#define exchange_conf(x, feature) settings_at((x)->settings, (feature).index)

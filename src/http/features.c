@@ -49,6 +49,7 @@
     R(http_upstream) /* variables of every feature that relays */                                  \
     R(proxy_ssl)                                                                                   \
     R(http_proxy)                                                                                  \
+    R(http_proxy_pass)                                                                             \
     R(http2)                                                                                       \
     R(access_log)
 
@@ -62,8 +63,8 @@ struct feature *const http_feature_list[] = {FEATURES(FEATURE_ITEM) NULL};
 enum { FEATURES_MAX = COUNT(http_feature_list) };
 
 /* For the loader: those with settings first, so that the arrays of settings, of which a large
- * configuration has 100,000, end with them; last what stands in an http block without being a part
- * of exchanges. */
+ * configuration has 100,000, end with them, and of these first the frequent ones, which share a
+ * group; last what stands in an http block without being a part of exchanges. */
 static const struct conf_feature *conf_features[FEATURES_MAX];
 
 size_t http_feature_count = FEATURES_MAX - 1;
@@ -77,16 +78,25 @@ static struct {
     size_t log_count;
 } rows;
 
+enum { RANK_FREQUENT, RANK_SETTINGS, RANK_NONE, RANKS };
+
+static int rank_of(const struct conf_feature *conf)
+{
+    if (conf->conf_bytes == 0)
+        return RANK_NONE;
+    return conf->frequent ? RANK_FREQUENT : RANK_SETTINGS;
+}
+
 /* Indexes are places in that order. */
 static void number_features(void)
 {
     unsigned next = 0;
 
-    for (int with_settings = 1; with_settings >= 0; with_settings--) {
+    for (int rank = 0; rank < RANKS; rank++) {
         for (unsigned i = 0; i < http_feature_count; i++) {
             struct feature *feature = http_feature_list[i];
 
-            if ((feature->conf.conf_bytes > 0) != with_settings)
+            if (rank_of(&feature->conf) != rank)
                 continue;
             conf_features[next] = &feature->conf;
             feature->index = next++;

@@ -56,6 +56,7 @@ static const struct directive directives[] = {
 struct feature http_path_feature = {
     .conf = {.name = "http_core",
              .conf_bytes = sizeof(struct path_conf),
+             .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives)},
 };

@@ -83,7 +83,7 @@ static bool set_server(struct conf_call *call)
     http->conf.server_count++;
     bool ok = loader_block(call, CTX_SERVER, draft, &scope);
 
-    draft->server.settings = scope.conf;
+    draft->server.settings = scope.settings;
     if (draft->listens == NULL)
         ok = listen_add_default(call, draft) && ok;
     return freeze_locations(call, draft->server.locations) && ok;
@@ -226,7 +226,7 @@ static bool set_location(struct conf_call *call)
         return false;
     bool ok = loader_block(call, CTX_LOCATION, location, &scope);
 
-    location->settings = scope.conf;
+    location->settings = scope.settings;
     if (location->kind == LOCATION_PREFIX || location->kind == LOCATION_PREFIX_FINAL ||
         location->kind == LOCATION_EXACT)
         location->auto_redirect = location->content.start != NULL && location->name.len > 0 &&
@@ -290,7 +290,7 @@ static bool set_http(struct conf_call *call)
     snapshot->http = &draft->conf;
     bool ok = loader_block(call, CTX_HTTP, draft, &scope);
 
-    draft->conf.settings = scope.conf;
+    draft->conf.settings = scope.settings;
     upstreams_check(call->loader);
     ok = list_servers(call->loader, draft) && ok;
     ok = listens_finish(call->loader, draft) && ok;

@@ -18,7 +18,7 @@ extern const struct conf_feature error_log_feature;
 extern size_t error_log_index;
 
 /* The log of a scope or location: `settings` is its array by feature index. */
-static inline const struct log *error_log_of(void *const *settings)
+static inline const struct log *error_log_of(const struct settings *settings)
 {
-    return &((const struct error_log_conf *)settings[error_log_index])->log;
+    return &((const struct error_log_conf *)settings_at(settings, error_log_index))->log;
 }

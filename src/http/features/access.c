@@ -51,6 +51,7 @@ static const struct directive directives[] = {
 struct feature access_feature = {
     .conf = {.name = "http_access",
              .conf_bytes = sizeof(struct access_conf),
+             .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives)},
     .phase = STEP_ACCESS,

@@ -315,12 +315,12 @@ static bool set_cache(struct conf_call *call)
 /* A server that says nothing about its access log, nor http above it, has nginx's. */
 static bool finish_http(struct loader *loader, struct http_conf *http)
 {
-    struct access_log_conf *top = http->settings[access_log_feature.index];
+    struct access_log_conf *top = settings_at(http->settings, access_log_feature.index);
     struct access_target *target;
     bool needed = false;
 
     for (size_t i = 0; i < http->server_count && !needed; i++) {
-        const struct access_log_conf *conf = http->servers[i]->settings[access_log_feature.index];
+        const struct access_log_conf *conf = settings_at(http->servers[i]->settings, access_log_feature.index);
 
         needed = !conf->given;
     }
@@ -443,7 +443,7 @@ static void write_target(struct exchange *x, const struct access_target *target,
 static void on_log(struct exchange *x)
 {
     const struct access_log_conf *conf;
-    const struct access_log_conf *top = x->conf->settings[access_log_feature.index];
+    const struct access_log_conf *top = settings_at(x->conf->settings, access_log_feature.index);
 
     if (x->settings == NULL || x->http == NULL) /* `explain` asks without a loop */
         return;

@@ -321,7 +321,6 @@ static void tell_content(struct exchange *x)
 {
     FILE *out = told_of(x)->out;
     const struct http_location *location = x->location;
-    const struct proxy_conf *proxy = exchange_conf(x, http_proxy_feature);
     struct slice text;
 
     for (size_t i = 0; try_files_candidate(x, i, &text); i++)
@@ -331,8 +330,10 @@ static void tell_content(struct exchange *x)
         return;
     }
     fprintf(out, "content   %s\n", location->content.name);
-    if (proxy->pass != NULL && location->content.data == proxy->pass)
-        tell_peers(x, proxy->pass);
+    const struct proxy_pass *pass = proxy_pass_of(x);
+
+    if (pass != NULL)
+        tell_peers(x, pass);
 }
 
 static void tell_headers(struct exchange *x)

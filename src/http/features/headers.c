@@ -182,6 +182,7 @@ static bool on_head(struct exchange *x);
 struct feature headers_feature = {
     .conf = {.name = "http_headers_filter",
              .conf_bytes = sizeof(struct headers_conf),
+             .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives),
              .finish = finish},

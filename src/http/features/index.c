@@ -152,6 +152,7 @@ static const struct directive directives[] = {
 struct feature index_feature = {
     .conf = {.name = "http_index",
              .conf_bytes = sizeof(struct index_conf),
+             .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives)},
     .phase = STEP_CONTENT,

@@ -46,7 +46,7 @@ static bool set_limit_except(struct conf_call *call)
     if (!parse_methods(call, &conf->allowed))
         return false;
     loaded = loader_block(call, CTX_LIMIT_EXCEPT, inside, &child);
-    inside->settings = child.conf;
+    inside->settings = child.settings;
     if (inside->content.start == NULL)
         inside->content = around->content;
     return loaded;

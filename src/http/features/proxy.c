@@ -7,7 +7,6 @@
 #include "http/relay/settings.h"
 
 #define T struct proxy_conf
-#define PASS_PLACES (CTX_LOCATION | CTX_LOCATION_IF | CTX_LIMIT_EXCEPT)
 
 static bool set_version(struct conf_call *call)
 {
@@ -25,13 +24,6 @@ static bool set_version(struct conf_call *call)
 
 static const struct directive directives[] = {
     RELAY_ROWS("proxy", T),
-    {"proxy_pass", PASS_PLACES, CUSTOM, .args_min = 1, .args_max = 1, .set = proxy_set_pass,
-     .doc =
-         "Where requests are passed on to: http(s)://HOST[:PORT][URI], http(s)://UPSTREAM[URI], or "
-         "http(s)://unix:/PATH[:URI]; may have variables. With a URI, the part of the path that "
-         "the location matched is replaced by it; without one, the path is passed on as it "
-         "came.",
-     .example = "location /api/ { proxy_pass http://app; }"},
     {"proxy_set_header", CTX_HTTP_ALL, CUSTOM, .args_min = 2, .args_max = 2, .repeatable = true,
      .set = proxy_set_set_header,
      .doc = "A header field of the request to the peer, instead of the client's; an empty value "
@@ -102,4 +94,23 @@ struct feature http_proxy_feature = {
              .finish = finish},
     .variables = proxy_variables,
     .variable_count = PROXY_VARIABLE_COUNT,
+};
+
+static const struct directive pass_directives[] = {
+    {"proxy_pass", CTX_LOCATION | CTX_LOCATION_IF | CTX_LIMIT_EXCEPT, CUSTOM, .args_min = 1,
+     .args_max = 1, .set = proxy_set_pass,
+     .doc =
+         "Where requests are passed on to: http(s)://HOST[:PORT][URI], http(s)://UPSTREAM[URI], or "
+         "http(s)://unix:/PATH[:URI]; may have variables. With a URI, the part of the path that "
+         "the location matched is replaced by it; without one, the path is passed on as it "
+         "came.",
+     .example = "location /api/ { proxy_pass http://app; }"},
+};
+
+/* A feature without settings of its own: what proxy_pass says is kept with the location, so that
+ * one that only names its peer copies no settings. */
+struct feature http_proxy_pass_feature = {
+    .conf = {.name = "http_proxy",
+             .directives = pass_directives,
+             .directive_count = COUNT(pass_directives)},
 };

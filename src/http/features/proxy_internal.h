@@ -101,7 +101,6 @@ struct proxy_cookie_rule {
 
 struct proxy_conf {
     struct relay_conf relay; /* first */
-    const struct proxy_pass *pass;
     const struct proxy_header *set_headers;
     const struct proxy_head *head;      /* computed */
     const struct proxy_rule *redirects; /* NULL and redirect_default: the default rule alone */
@@ -136,6 +135,8 @@ static inline struct proxy_state *proxy_state_of(const struct relay *r)
 
 /* ---- proxy_pass.c */
 bool proxy_set_pass(struct conf_call *call);
+/* The proxy_pass of the exchange's location; NULL: something else answers. */
+const struct proxy_pass *proxy_pass_of(const struct exchange *x);
 /* The path and arguments for the peer. `.data` NULL: no memory. */
 struct slice proxy_request_uri(const struct relay *r);
 /* Finds the upstream of a proxy_pass with variables, perhaps by asking the DNS, then begins. `r`

@@ -175,7 +175,6 @@ static void start(struct exchange *x, void *data);
 bool proxy_set_pass(struct conf_call *call)
 {
     struct http_location *location = conf_location(call);
-    struct proxy_conf *conf = call->conf;
     struct proxy_pass *pass = arena_zalloc(call->loader->arena, sizeof *pass);
     bool has_variables = slice_find(conf_arg(call, 1), '$') >= 0;
 
@@ -186,10 +185,16 @@ bool proxy_set_pass(struct conf_call *call)
     pass->location = location->name;
     if (!(has_variables ? set_variable(call, pass) : set_fixed(call, pass, location)))
         return false;
-    conf->pass = pass;
     location->content = (struct content_handler){
         .name = "proxy_pass", .start = start, .data = pass};
     return true;
+}
+
+const struct proxy_pass *proxy_pass_of(const struct exchange *x)
+{
+    const struct http_location *location = x->location;
+
+    return location != NULL && location->content.start == start ? location->content.data : NULL;
 }
 
 /* ---- the URI for the peer */

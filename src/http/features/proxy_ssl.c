@@ -104,7 +104,7 @@ static bool finish(struct loader *loader, struct scope *scope, void *settings)
 
 bool proxy_ssl_prepare(struct conf_call *call)
 {
-    struct proxy_ssl_conf *conf = call->scope->conf[proxy_ssl_feature.index];
+    struct proxy_ssl_conf *conf = settings_at(call->scope->settings, proxy_ssl_feature.index);
 
     return conf->client != NULL || make_client(call->loader, conf);
 }

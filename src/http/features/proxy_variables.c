@@ -8,12 +8,13 @@
 static const struct proxy_url *url_of(struct subject *subject)
 {
     struct exchange *x = exchange_of(subject);
-    const struct proxy_conf *conf = exchange_conf(x, http_proxy_feature);
     const struct proxy_state *state = x->slots == NULL ? NULL : x->slots[http_proxy_feature.index];
 
     if (state != NULL && state->pass != NULL)
         return &state->url;
-    return conf->pass == NULL || conf->pass->variable_url != NULL ? NULL : &conf->pass->url;
+    const struct proxy_pass *pass = proxy_pass_of(x);
+
+    return pass == NULL || pass->variable_url != NULL ? NULL : &pass->url;
 }
 
 static bool get_host(struct subject *subject, const struct variable *v, struct slice *text)

@@ -280,7 +280,7 @@ static bool load_if_in_location(struct conf_call *call, struct rewrite_step *ste
     if (inside == NULL)
         return conf_error(call, 0, "no memory");
     loaded = loader_block(call, CTX_LOCATION_IF, inside, child);
-    inside->settings = child->conf;
+    inside->settings = child->settings;
     if (inside->content.start == NULL)
         inside->content = conf_location(call)->content;
     step->branch.location = inside;
@@ -304,7 +304,7 @@ static bool set_if(struct conf_call *call)
         loaded = loader_block(call, CTX_SERVER_IF, step, &child);
     else
         loaded = load_if_in_location(call, step, &child);
-    inside = child.conf[rewrite_feature.index];
+    inside = settings_at(child.settings, rewrite_feature.index);
     if (inside->block == child.block)
         step->branch.steps = inside->steps;
     return loaded;
@@ -389,7 +389,7 @@ static enum phase_verdict run_location(struct exchange *x)
 
 static enum phase_verdict run_server(struct exchange *x)
 {
-    const struct rewrite_conf *conf = x->server->settings[rewrite_feature.index];
+    const struct rewrite_conf *conf = settings_at(x->server->settings, rewrite_feature.index);
 
     return conf->block == x->server ? rewrite_run(conf, x) : PHASE_PASS;
 }
@@ -421,6 +421,7 @@ struct feature server_rewrite_feature = {
 struct feature rewrite_feature = {
     .conf = {.name = "http_rewrite",
              .conf_bytes = sizeof(struct rewrite_conf),
+             .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives)},
     .phase = STEP_REWRITE,

@@ -18,7 +18,7 @@ extern struct feature ssl_feature;
 
 static const struct tls_settings *settings_of(const struct http_server *server)
 {
-    return server->settings[ssl_feature.index];
+    return settings_at(server->settings, ssl_feature.index);
 }
 
 const struct tls_server *ssl_server_of(const struct http_server *server,
@@ -48,7 +48,7 @@ static bool has_own(const struct tls_settings *settings)
 static bool make_server(struct loader *loader, struct tls_store *store,
                         const struct http_server *server)
 {
-    struct tls_settings *settings = server->settings[ssl_feature.index];
+    struct tls_settings *settings = settings_at(server->settings, ssl_feature.index);
     struct slice label = server->name.len > 0 ? server->name : slice_of("_");
 
     if (settings->server == NULL)

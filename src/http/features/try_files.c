@@ -196,6 +196,7 @@ static const struct directive directives[] = {
 struct feature try_files_feature = {
     .conf = {.name = "http_try_files",
              .conf_bytes = sizeof(struct try_conf),
+             .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives)},
     .phase = STEP_PRECONTENT,

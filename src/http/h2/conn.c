@@ -32,7 +32,7 @@ const struct core_conf *h2_conn_core(const struct h2_conn *conn)
 
 const struct http2_conf *h2_conn_conf(const struct h2_conn *conn)
 {
-    return h2_conn_listen(conn)->fallback->settings[http2_feature.index];
+    return settings_at(h2_conn_listen(conn)->fallback->settings, http2_feature.index);
 }
 
 void h2_conn_log(const struct h2_conn *conn, enum log_level level, int error, const char *what)

@@ -55,7 +55,7 @@ static inline bool fixture_block(struct conf_call *call, enum context context)
     if (world != NULL && world->seen_count < 32) {
         struct seen *seen = &world->seen[world->seen_count++];
 
-        *seen = (struct seen){.context = context, .address = scope.conf[0]};
+        *seen = (struct seen){.context = context, .address = settings_at(scope.settings, 0)};
         seen->sample = *seen->address;
     }
     return ok;
@@ -266,11 +266,17 @@ static const struct directive daemon_rows[] = {
     {"daemon", CTX_MAIN, FLAG(struct daemon_sample, daemon), .def = "on", .doc = "A flag."},
 };
 
-static const struct conf_feature sample_feature = {"sample", sizeof(struct sample), sample_rows,
-                                                   COUNT(sample_rows), fixture_finish};
-static const struct conf_feature block_feature = {"blocks", 0, block_rows, COUNT(block_rows), NULL};
-static const struct conf_feature daemon_feature = {"core", sizeof(struct daemon_sample),
-                                                   daemon_rows, COUNT(daemon_rows), NULL};
+static const struct conf_feature sample_feature = {.name = "sample",
+                                                   .conf_bytes = sizeof(struct sample),
+                                                   .directives = sample_rows,
+                                                   .directive_count = COUNT(sample_rows),
+                                                   .finish = fixture_finish};
+static const struct conf_feature block_feature = {
+    .name = "blocks", .directives = block_rows, .directive_count = COUNT(block_rows)};
+static const struct conf_feature daemon_feature = {.name = "core",
+                                                   .conf_bytes = sizeof(struct daemon_sample),
+                                                   .directives = daemon_rows,
+                                                   .directive_count = COUNT(daemon_rows)};
 static const struct conf_feature *const fixture_features[] = {&sample_feature, &block_feature,
                                                               &daemon_feature};
 enum { FIXTURE_FEATURES = 3 };

@@ -22,7 +22,7 @@ TEST(defaults_are_parsed_by_the_users_parser)
     const struct sample *sample;
 
     load_clean(&world, "");
-    sample = world.root.conf[0];
+    sample = settings_at(world.root.settings, 0);
     CHECK(sample->flag);
     CHECK_EQ(sample->number, 100);
     CHECK_EQ(sample->timeout_ms, 60000);
@@ -35,7 +35,7 @@ TEST(defaults_are_parsed_by_the_users_parser)
     CHECK_EQ(sample->buffers.count, 8);
     CHECK_EQ(sample->buffers.bytes, 4096);
     CHECK_EQ(sample->finished, 1);
-    CHECK(((const struct daemon_sample *)world.root.conf[2])->daemon);
+    CHECK(((const struct daemon_sample *)settings_at(world.root.settings, 2))->daemon);
     world_fini(&world);
 }
 
@@ -46,7 +46,7 @@ TEST(a_block_that_overrides_nothing_shares_its_parents_settings)
     load_clean(&world, "http { server { listen 1; location / { } } }");
     CHECK_EQ(world.seen_count, 3);
     for (size_t i = 0; i < 3; i++)
-        CHECK_EQ((const void *)world.seen[i].address, world.root.conf[0]);
+        CHECK_EQ((const void *)world.seen[i].address, settings_at(world.root.settings, 0));
     CHECK_EQ(world.seen[0].sample.finished, 1);
     world_fini(&world);
 }
@@ -64,7 +64,7 @@ TEST(settings_below_a_block_are_inherited_by_it)
     CHECK_EQ(world.seen[1].sample.number, 5);
     CHECK(!world.seen[1].sample.flag);
     CHECK(world.seen[2].sample.flag);
-    CHECK_EQ(((const struct sample *)world.root.conf[0])->number, 100);
+    CHECK_EQ(((const struct sample *)settings_at(world.root.settings, 0))->number, 100);
     CHECK_EQ(world.seen[0].sample.finished, 4);
     world_fini(&world);
 }
@@ -79,7 +79,7 @@ TEST(a_list_begins_anew_in_the_block_that_adds_to_it)
     CHECK_EQ(world.seen[1].sample.list_count, 1);
     CHECK_STR(world.seen[1].sample.list[0], "c");
     CHECK_EQ(world.seen[2].sample.list_count, 2);
-    CHECK_EQ(((const struct sample *)world.root.conf[0])->list_count, 1);
+    CHECK_EQ(((const struct sample *)settings_at(world.root.settings, 0))->list_count, 1);
     world_fini(&world);
 }
 
