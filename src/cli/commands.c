@@ -2,6 +2,7 @@
 #include "base/list.h"
 #include "cli/app_boot.h"
 #include "cli/app_commands.h"
+#include "cli/cert.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
 #include "cli/hosts.h"
@@ -43,6 +44,8 @@ const struct cli_command cli_commands[] = {
     {"version", run_version, "", "The versions, and what this program was built with."},
     {"explain", explain_command, "[METHOD] URL [-H 'Name: value']",
      "How the configuration would treat a request, with file and line of every step."},
+    {"cert", cert_command, "ls|show|check|local|selfsigned|trust|untrust ...",
+     "Looks at certificates (of the configuration, a file, a host), and makes those for local work."},
     {"start", app_start, "FILE|SCRIPT|COMMAND|NAME ... [--name x -i n --domain d ...] [-- ARGS]",
      "Runs apps: a script, a program, \"npm start\", an ecosystem file, or one that was stopped;"
      " with --domain behind that name."},

@@ -16,7 +16,7 @@
 
 extern struct feature ssl_feature;
 
-static const struct tls_settings *settings_of(const struct http_server *server)
+const struct tls_settings *ssl_settings_of(const struct http_server *server)
 {
     return settings_at(server->settings, ssl_feature.index);
 }
@@ -24,9 +24,9 @@ static const struct tls_settings *settings_of(const struct http_server *server)
 const struct tls_server *ssl_server_of(const struct http_server *server,
                                        const struct http_server *fallback)
 {
-    const struct tls_server *own = settings_of(server)->server;
+    const struct tls_server *own = ssl_settings_of(server)->server;
 
-    return own != NULL ? own : settings_of(fallback)->server;
+    return own != NULL ? own : ssl_settings_of(fallback)->server;
 }
 
 /* ---- load */
@@ -72,7 +72,7 @@ static bool finish_http(struct loader *loader, struct http_conf *conf)
         return false;
     }
     for (size_t i = 0; i < conf->server_count; i++)
-        if (has_own(settings_of(conf->servers[i])) || is_fallback(conf, conf->servers[i]))
+        if (has_own(ssl_settings_of(conf->servers[i])) || is_fallback(conf, conf->servers[i]))
             ok = make_server(loader, store, conf->servers[i]) && ok;
     return ok;
 }
@@ -118,7 +118,7 @@ static enum phase_verdict check_request(struct exchange *x)
 
     if (!x->listen->ssl || !from_client)
         return PHASE_PASS;
-    int status = refusal(x, settings_of(x->server));
+    int status = refusal(x, ssl_settings_of(x->server));
 
     if (status == 0)
         return PHASE_PASS;
