@@ -333,8 +333,7 @@ static int conn_detach(struct peer_conn *conn)
 
     if (list_linked(&conn->age_link))
         take_off_shelf(conn);
-    if (conn->session != NULL && conn->session_free != NULL)
-        conn->session_free(conn->session);
+    assert(conn->stream == NULL);
     tls_conn_free(conn->tls);
     deadline_disarm(&conn->idle);
     loop_unwatch(&conn->io);

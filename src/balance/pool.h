@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct keepalive;
+struct mux_stream;
 struct peer_state;
 struct pool;
 struct tls_conn;
@@ -34,8 +35,8 @@ struct peer_conn {
     uint64_t idle_max_ms; /* shorter than keepalive_timeout if the peer said so ("Keep-Alive:
                              timeout=5"); 0: it did not */
     struct tls_conn *tls; /* owned; NULL: in the clear, or TLS has not begun */
-    void *session;        /* the protocol's state that goes along (TLS later), or NULL */
-    void (*session_free)(void *session); /* called at close when session is set */
+    struct mux_stream *stream; /* this is a part of a shared connection (http/relay/mux.h), and the
+                                  pool knows nothing of it; NULL: a socket of its own */
     unsigned request_count;              /* given out so many times, this one included */
     bool reused; /* has been idle before: a failure without an answer may be replayed on a fresh one
                   */

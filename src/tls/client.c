@@ -141,6 +141,12 @@ static bool expect_name(SSL *ssl, const char *name)
     return SSL_set1_host(ssl, name) == 1;
 }
 
+static bool offer_protocols(SSL *ssl, struct slice alpn)
+{
+    return alpn.len == 0 ||
+           SSL_set_alpn_protos(ssl, (const unsigned char *)alpn.data, (unsigned)alpn.len) == 0;
+}
+
 static bool is_address(const char *name)
 {
     ASN1_OCTET_STRING *bytes = a2i_IPADDRESS(name);
@@ -163,6 +169,7 @@ struct tls_conn *tls_connect(const struct tls_connect *connect)
     conn->sessions = connect->client->sessions;
     conn->session_key = key.len == 0 ? NULL : strndup(key.data, key.len);
     bool ok = (!connect->client->verify || expect_name(conn->ssl, connect->name)) &&
+              offer_protocols(conn->ssl, connect->alpn) &&
               (!connect->send_name || connect->name[0] == '\0' || is_address(connect->name) ||
                SSL_set_tlsext_host_name(conn->ssl, connect->name) == 1);
 

@@ -27,6 +27,7 @@ struct tls_connect {
     struct tls_client *client;
     const char *name;         /* whom we want to speak with: checked if the client verifies */
     bool send_name;           /* and told by SNI */
+    struct slice alpn;        /* protocols we offer, in wire form; empty: none */
     struct slice session_key; /* sessions of equal keys are resumed; empty: none is */
 };
 

@@ -14,12 +14,15 @@ static bool set_version(struct conf_call *call)
     struct slice text = conf_arg(call, 1);
 
     if (slice_eq(text, slice_of("2")) || slice_eq(text, slice_of("2.0")))
-        return conf_error(call, 1,
-                          "HTTP/2 to upstreams needs the HTTP/2 module, which this build "
-                          "does not have; use 1.1");
-    conf->http_version = slice_eq(text, slice_of("1.0")) ? 10 : 11;
-    return conf->http_version == 10 || slice_eq(text, slice_of("1.1")) ||
-           conf_error(call, 1, "invalid value \"%.*s\": \"1.0\" or \"1.1\"", SLICE_ARG(text));
+        conf->http_version = 20;
+    else if (slice_eq(text, slice_of("1.1")))
+        conf->http_version = 11;
+    else if (slice_eq(text, slice_of("1.0")))
+        conf->http_version = 10;
+    else
+        return conf_error(call, 1, "invalid value \"%.*s\": \"1.0\", \"1.1\" or \"2\"",
+                          SLICE_ARG(text));
+    return true;
 }
 
 static const struct directive directives[] = {
@@ -36,7 +39,11 @@ static const struct directive directives[] = {
      .doc = "The body of requests to peers, instead of the client's.",
      .example = "proxy_set_body $request_id;"},
     {"proxy_http_version", CTX_HTTP_ALL, CUSTOM, .def = "1.1", .args_min = 1, .args_max = 1,
-     .set = set_version, .doc = "The version of HTTP spoken to peers: 1.0 or 1.1."},
+     .set = set_version,
+     .doc = "The version of HTTP spoken to peers: 1.0, 1.1 or 2. With 2, requests share few "
+            "connections; peers of https:// may choose 1.1 (ALPN), those of http:// must "
+            "know beforehand.",
+     .example = "proxy_http_version 2;"},
     {"proxy_redirect", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 2, .repeatable = true,
      .set = proxy_set_redirect,
      .doc = "Replaces the beginning (or a regular expression's match) of the Location and Refresh "

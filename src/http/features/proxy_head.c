@@ -263,7 +263,7 @@ static bool write_head(struct relay *r, struct writer *w, struct slice uri)
     const struct proxy_conf *conf = proxy_state_of(r)->conf;
     const struct proxy_head *head = conf->head;
 
-    write_request_line(w, r->method, uri, (unsigned)conf->http_version);
+    write_request_line(w, r->method, uri, conf->http_version == 10 ? 10 : 11);
     for (size_t i = 0; i < head->piece_count; i++)
         if (!write_piece(r, w, &head->pieces[i]))
             return false;

@@ -110,7 +110,7 @@ struct proxy_conf {
     const struct proxy_cookie_rule *cookie_flags;
     struct template *method;
     struct template *body;
-    int http_version; /* 10 or 11 */
+    int http_version; /* 10, 11 or 20 */
     bool store_on;
     struct template *store; /* NULL: root and URI */
     unsigned store_mode;    /* permissions of the file */

@@ -416,6 +416,7 @@ static void start(struct exchange *x, void *data)
     state->conf = conf;
     state->pass = pass;
     state->url = pass->url;
+    r->h2 = conf->http_version == 20 ? RELAY_H2 : RELAY_H1;
     bool secure = pass->upstream != NULL && state->url.tls;
 
     if (!set_request(r, conf) || (secure && !proxy_ssl_use(r, state->url.name)))

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "http/feature.h"
 #include "http/features/variable_text.h"
+#include "http/relay/relay.h"
 #include "http/relay/tries.h"
 
 extern struct feature http_upstream_feature;
@@ -97,4 +98,5 @@ struct feature http_upstream_feature = {
     .conf = {.name = "http_upstream"},
     .variables = variables,
     .variable_count = COUNT(variables),
+    .on_loop_end = relay_loop_end,
 };

@@ -378,7 +378,7 @@ static struct h2_conn *conn_new(const struct h2_handover *handover)
     uint64_t idle_ms = h2_conn_core(conn)->keepalive_timeout;
 
     conn->idle_ms = idle_ms < UINT32_MAX ? (uint32_t)idle_ms : UINT32_MAX;
-    conn->score_ms = loop_now_ms(conn->http->loop);
+    conn->score.ms = loop_now_ms(conn->http->loop);
     list_init(&conn->streams);
     list_init(&conn->news);
     list_init(&conn->touched);

@@ -18,6 +18,7 @@
 #include "http/exchange.h"
 #include "http/features/http2.h"
 #include "http/h2/conn.h"
+#include "http/h2/guard.h"
 #include "http/http_loop.h"
 #include "tls/transport.h"
 
@@ -53,10 +54,8 @@ struct h2_conn {
     struct list touched;            /* h2_stream.touched_link: the pump has to look at them */
     uint64_t id;
     uint64_t start_ms;
-    uint64_t score_ms;     /* when `score` was worked out last */
-    const char *fault;     /* why the guard had enough; NULL: it has not */
+    struct h2_score score;
     int64_t ignored_bytes; /* received lately in frames that mean nothing to us */
-    uint32_t score;
     uint32_t stream_count;
     uint32_t requests;
     uint32_t idle_ms; /* keepalive_timeout of the location that answered last */
@@ -141,20 +140,8 @@ void h2_pump(struct h2_conn *conn);
 int h2_on_data_framed(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *framehd,
                       size_t length, nghttp2_data_source *source, void *user_data);
 
-/* guard.c */
-enum h2_glitch {
-    GLITCH_RESET,      /* the client gave up a request that was not answered */
-    GLITCH_LATE_RESET, /* ... that was answered, or that never was */
-    GLITCH_PING,
-    GLITCH_SETTINGS,
-    GLITCH_PRIORITY,
-    GLITCH_WINDOW,
-    GLITCH_EMPTY,   /* a frame without bytes and without meaning */
-    GLITCH_IGNORED, /* many bytes that mean nothing */
-    GLITCH_INVALID, /* a frame that breaks the rules of its stream */
-    GLITCH_LARGE_HEAD,
-    GLITCH_COUNT,
-};
-/* False: that was too much; conn->fault says what. */
-bool h2_guard(struct h2_conn *conn, enum h2_glitch glitch);
-void h2_guard_credit(struct h2_conn *conn, uint32_t points); /* useful work was done */
+/* False: the client did that too often; conn->score.fault says what. */
+static inline bool h2_guard(struct h2_conn *conn, enum h2_glitch glitch)
+{
+    return h2_score_add(&conn->score, loop_now_ms(conn->http->loop), glitch);
+}

@@ -1,9 +1,6 @@
-/* The score of misbehaviour: what costs us more than it costs the client.
- *
- * Each odd frame has its points; time and useful work take points away again. A browser that
- * leaves a page resets a hundred requests once; who does that all the time wants to do harm
- * (CVE-2023-44487). Runs in: worker, loop thread. */
-#include "http/h2/conn_internal.h"
+/* Points for odd frames. A browser that leaves a page resets a hundred requests once; who does that
+ * all the time wants to do harm (CVE-2023-44487). Runs in: worker, loop thread. */
+#include "http/h2/guard.h"
 
 #include <assert.h>
 
@@ -28,24 +25,23 @@ static const struct {
     [GLITCH_LARGE_HEAD] = {100, "too many requests with too large headers"},
 };
 
-bool h2_guard(struct h2_conn *conn, enum h2_glitch glitch)
+bool h2_score_add(struct h2_score *score, uint64_t now_ms, enum h2_glitch glitch)
 {
-    uint64_t now_ms = loop_now_ms(conn->http->loop);
-    uint64_t fallen = (now_ms - conn->score_ms) * SCORE_FALLS_PER_S / 1000;
+    uint64_t fallen = (now_ms - score->ms) * SCORE_FALLS_PER_S / 1000;
 
     assert(glitch < GLITCH_COUNT);
     if (fallen > 0) {
-        conn->score = conn->score > fallen ? conn->score - (uint32_t)fallen : 0;
-        conn->score_ms = now_ms;
+        score->points = score->points > fallen ? score->points - (uint32_t)fallen : 0;
+        score->ms = now_ms;
     }
-    conn->score += glitches[glitch].points;
-    if (conn->score <= SCORE_MAX)
+    score->points += glitches[glitch].points;
+    if (score->points <= SCORE_MAX)
         return true;
-    conn->fault = glitches[glitch].what;
+    score->fault = glitches[glitch].what;
     return false;
 }
 
-void h2_guard_credit(struct h2_conn *conn, uint32_t points)
+void h2_score_credit(struct h2_score *score, uint32_t points)
 {
-    conn->score = conn->score > points ? conn->score - points : 0;
+    score->points = score->points > points ? score->points - points : 0;
 }

@@ -136,7 +136,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (stream != NULL && !stream->gone)
         h2_take_data(stream, slice_make((const char *)data, len));
-    h2_guard_credit(conn, len >= 1024 ? 1 : 0);
+    h2_score_credit(&conn->score, len >= 1024 ? 1 : 0);
     return 0;
 }
 
@@ -172,8 +172,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
         h2_conn_log(conn, LOG_LEVEL_INFO, 0,
-                    conn->fault != NULL ? "connection is closed"
-                                        : nghttp2_http2_strerror(frame->goaway.error_code));
+                    conn->score.fault != NULL ? "connection is closed"
+                                              : nghttp2_http2_strerror(frame->goaway.error_code));
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     struct h2_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -190,7 +190,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
         stream->finished = true;
     h2_touch(stream);
-    h2_guard_credit(conn, 4);
+    h2_score_credit(&conn->score, 4);
     return 0;
 }
 
@@ -291,13 +291,13 @@ static void fail(struct h2_conn *conn, int error)
 {
     uint32_t code = NGHTTP2_PROTOCOL_ERROR;
 
-    if (conn->fault != NULL || error == NGHTTP2_ERR_FLOODED ||
+    if (conn->score.fault != NULL || error == NGHTTP2_ERR_FLOODED ||
         error == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
         code = NGHTTP2_ENHANCE_YOUR_CALM;
     else if (error == NGHTTP2_ERR_NOMEM || error == NGHTTP2_ERR_CALLBACK_FAILURE)
         code = NGHTTP2_INTERNAL_ERROR;
     h2_conn_log(conn, code == NGHTTP2_ENHANCE_YOUR_CALM ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, 0,
-                conn->fault != NULL ? conn->fault : nghttp2_strerror(error));
+                conn->score.fault != NULL ? conn->score.fault : nghttp2_strerror(error));
     h2_conn_fail(conn, code);
 }
 

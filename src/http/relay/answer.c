@@ -155,8 +155,8 @@ static void dismiss_peer(struct relay *r)
 {
     const struct relay_answer *answer = &r->answer;
     bool all_here = answer->body_kind == BODY_NONE
-                        ? buf_used(r->in) == 0
-                        : answer->body_kind == BODY_LENGTH && buf_used(r->in) == answer->body_bytes;
+                        ? relay_unread(r) == 0
+                        : answer->body_kind == BODY_LENGTH && relay_unread(r) == answer->body_bytes;
     bool reuse = answer->keep_alive && all_here && (r->flags & RELAY_SENT) != 0;
 
     relay_stop_asking(r);
@@ -327,7 +327,8 @@ void relay_end_hold(struct relay *r)
     struct response *response = &x->response;
 
     deadline_disarm(&r->deadline);
-    relay_stop_asking(r);
+    if (!relay_is_duplex(r))
+        relay_stop_asking(r);
     set_rate(r);
     response->status = (int)r->answer.status;
     response->reason = r->answer.reason;
@@ -357,7 +358,8 @@ void relay_hold(struct relay *r)
         if (r->state == RELAY_HOLDING)
             return;
         r->state = RELAY_HOLDING;
-        socket_quickack(r->conn->io.fd);
+        if (!relay_is_duplex(r))
+            socket_quickack(r->conn->io.fd);
         relay_await(r, HOLD_MS);
     } else if (result.kind == IO_DONE || (result.kind == IO_END && r->codec->ends_with_close(r))) {
         relay_end_hold(r);
@@ -371,7 +373,7 @@ void relay_hold(struct relay *r)
 static bool is_worth_holding(const struct relay *r)
 {
     return (r->flags & RELAY_UNBUFFERED) == 0 && r->answer.body_kind != BODY_NONE &&
-           buf_used(r->in) == 0;
+           relay_unread(r) == 0;
 }
 
 static void begin_response(struct relay *r)
@@ -393,7 +395,7 @@ static void note_answer(struct relay *r)
     r->try->status = r->answer.status;
     r->try->header_ms = (int64_t)(loop_now_ms(r->x->loop) - r->try->start_ms);
     buf_unref(r->kept);
-    r->kept = buf_ref(r->in); /* the fields point into it */
+    r->kept = r->in == NULL ? NULL : buf_ref(r->in); /* the fields point into it */
 }
 
 void relay_take_answer(struct relay *r)

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "http/chunk.h"
+#include "http/mux/mux.h"
 #include "http/relay/relay_internal.h"
 #include "http/response.h"
 
@@ -170,6 +171,8 @@ static void closed(struct relay *r, const struct io_result *result)
 {
     if (result->kind == IO_END && r->codec->ends_with_close(r))
         finish(r);
+    else if (relay_is_duplex(r))
+        relay_break_off(r, mux_why(r->conn->stream)->what, mux_why(r->conn->stream)->os_error);
     else
         relay_break_off(r, "upstream prematurely closed connection",
                         result->kind == IO_FAILED ? result->error : 0);
@@ -245,7 +248,7 @@ static enum progress make_way(struct relay *r)
 /* Understands what was received; makes room for more. */
 static enum progress digest(struct relay *r)
 {
-    enum relay_body found = r->in == NULL ? RELAY_BODY_MORE : r->codec->read_body(r);
+    enum relay_body found = r->codec->read_body(r);
 
     if (found == RELAY_BODY_END) {
         finish(r);

@@ -193,6 +193,8 @@ static enum relay_body read_body(struct relay *r)
     struct h1_state *state = r->codec_state;
     struct slice bytes;
 
+    if (r->in == NULL)
+        return RELAY_BODY_MORE;
     switch (r->answer.body_kind) {
     case BODY_LENGTH:
         return read_length(r, state);

@@ -2,6 +2,7 @@
  * thread. */
 #include "balance/pool.h"
 #include "base/buf.h"
+#include "http/mux/mux.h"
 #include "http/relay/relay_internal.h"
 #include "tls/transport.h"
 
@@ -63,6 +64,18 @@ static bool make_room(struct relay *r)
     return new_buffer(r);
 }
 
+/* A stream has its bytes already. */
+static struct io_result receive_from_stream(struct relay *r)
+{
+    struct io_result result = mux_recv(r->conn->stream, &r->in);
+
+    if (result.kind == IO_END)
+        r->flags |= RELAY_PEER_CLOSED;
+    r->received += result.bytes;
+    r->try->received_bytes += result.bytes;
+    return result;
+}
+
 struct io_result relay_receive(struct relay *r, size_t max)
 {
     struct io *io = &r->conn->io;
@@ -71,6 +84,8 @@ struct io_result relay_receive(struct relay *r, size_t max)
 
     if ((io->ready & IO_READ) == 0)
         return result;
+    if (r->conn->stream != NULL)
+        return receive_from_stream(r);
     if (!make_room(r))
         return (struct io_result){.kind = IO_FAILED, .error = ENOMEM};
     room = buf_room(r->in) < max ? buf_room(r->in) : max;
@@ -93,10 +108,33 @@ static void invalid_answer(struct relay *r)
     relay_lost(r, &failure);
 }
 
+/* A stream knows more than that it has ended. */
+static void stream_failed(struct relay *r)
+{
+    const struct mux_fault *why = mux_why(r->conn->stream);
+    struct failure failure = {.outcome = OUTCOME_RESET,
+                              .cause = NEXT_ERROR,
+                              .status = 502,
+                              .os_error = why->os_error,
+                              .what = why->what};
+
+    if (why->kind == MUX_CONNECT || why->kind == MUX_TLS)
+        failure.outcome = OUTCOME_REFUSED;
+    if (why->kind == MUX_INVALID) {
+        failure.outcome = OUTCOME_INVALID;
+        failure.cause = NEXT_INVALID_HEADER;
+    }
+    relay_lost(r, &failure);
+}
+
 void relay_closed_early(struct relay *r, const struct io_result *result)
 {
     struct failure failure = {.outcome = OUTCOME_RESET, .cause = NEXT_ERROR, .status = 502};
 
+    if (r->conn->stream != NULL && mux_why(r->conn->stream)->kind != MUX_FINE) {
+        stream_failed(r);
+        return;
+    }
     failure.os_error = result->kind == IO_FAILED ? result->error : 0;
     failure.what = failure.os_error != 0 ? "recv() failed"
                                          : "upstream prematurely closed connection";

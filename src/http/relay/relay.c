@@ -1,5 +1,4 @@
 /* The driver: from the client's request to a peer that answers it. Runs in: worker, loop thread. */
-#include "balance/balance.h"
 #include "balance/pool.h"
 #include "balance/upstream.h"
 #include "base/arena.h"
@@ -9,18 +8,10 @@
 #include "http/core_conf.h"
 #include "http/relay/relay_internal.h"
 #include "http/response.h"
-#include "http/tunnel.h"
-#include "tls/client.h"
-#include "tls/conn.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/sockios.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
-static void on_ready(struct io *io, unsigned events);
 static void on_deadline(struct deadline *deadline);
 
 /* ---- life */
@@ -32,10 +23,7 @@ void relay_fini(struct relay *r)
     deadline_disarm(&r->deadline);
     deadline_disarm(&r->pace);
     relay_out_clear(r);
-    if (r->conn != NULL) {
-        pool_close(r->conn);
-        r->conn = NULL;
-    }
+    relay_close_conn(r, false);
     if ((r->flags & RELAY_PICKING) != 0) {
         r->flags &= ~(unsigned)RELAY_PICKING;
         pick_end(&r->pick);
@@ -214,16 +202,10 @@ void relay_end_try(struct relay *r, unsigned status)
 
 void relay_release_peer(struct relay *r, bool reuse, enum outcome outcome)
 {
-    struct peer_conn *conn = r->conn;
-
     assert(r->pick.peer != NULL);
     deadline_disarm(&r->deadline);
-    r->conn = NULL;
     pick_report(&r->pick, outcome);
-    if (reuse)
-        pool_put(conn, &r->upstream->keepalive);
-    else
-        pool_close(conn);
+    relay_close_conn(r, reuse);
 }
 
 /* Can the request still be sent whole? */
@@ -232,26 +214,12 @@ static bool can_repeat(const struct relay *r)
     return (r->flags & RELAY_STREAMS) == 0 || r->body_sent == 0;
 }
 
-/* Did the peer's kernel acknowledge none of what we sent? Then nobody has read it, whatever the
- * method. Asked only after a failure. */
-static bool nobody_read_it(const struct relay *r)
-{
-    int unacked = 0;
-
-    if ((r->flags & RELAY_BEGAN_SEND) == 0)
-        return true;
-    if (r->conn == NULL || r->conn->state->address.any.sa_family == AF_UNIX)
-        return false;
-    return ioctl(r->conn->io.fd, SIOCOUTQ, &unacked) == 0 &&
-           (uint64_t)unacked >= r->try->sent_bytes;
-}
-
 bool relay_may_go_on(const struct relay *r, unsigned cause)
 {
     const struct relay_conf *conf = r->conf;
     uint64_t spent_ms = loop_now_ms(r->x->loop) - r->start_ms;
 
-    if (!method_is_idempotent(r->x->request.method) && !nobody_read_it(r))
+    if (!method_is_idempotent(r->x->request.method) && !relay_nobody_read_it(r))
         cause |= NEXT_NON_IDEMPOTENT;
     if ((conf->next_upstream & NEXT_OFF) != 0 || (conf->next_upstream & cause) != cause)
         return false;
@@ -272,60 +240,6 @@ static bool begin_try(struct relay *r)
     return r->try != NULL;
 }
 
-/* Source address of connections, from proxy_bind. False: it is none. */
-static bool set_source(struct relay *r, struct connect_options *options, uint64_t *variant)
-{
-    struct slice text;
-
-    if (r->conf->bind == NULL)
-        return true;
-    if (!template_eval(r->conf->bind, &r->x->subject, &text))
-        return false;
-    if (text.len == 0)
-        return true;
-    options->transparent = r->conf->bind_transparent;
-    *variant = pool_variant(*variant, text);
-    if (address_parse(text, 0, &options->source))
-        return true;
-    log_about(&r->x->log, LOG_LEVEL_ERROR, 0, "invalid local address \"%.*s\"", SLICE_ARG(text));
-    return false;
-}
-
-/* A body that is not kept cannot be sent a second time: it goes over no connection that its peer
- * may be closing just now. */
-static bool may_use_kept(const struct relay *r)
-{
-    bool body_goes_by = (r->flags & RELAY_STREAMS) != 0 && body_declared(r->x);
-
-    return (r->flags & RELAY_FRESH_ONLY) == 0 && !body_goes_by;
-}
-
-static bool open_conn(struct relay *r)
-{
-    struct pool *pool = balance_pool(r->upstream->balance, r->x->loop);
-    struct connect_options options = {.keepalive = r->conf->socket_keepalive};
-    struct pool_target target = {.state = r->pick.peer->state,
-                                 .must_live = !method_is_idempotent(r->x->request.method)};
-
-    errno = EADDRNOTAVAIL;
-    if (!set_source(r, &options, &target.variant))
-        return false;
-    if (r->tls != NULL) {
-        struct slice client = slice_make((const char *)&r->tls, sizeof r->tls);
-
-        target.variant = pool_variant(pool_variant(target.variant, client), r->tls_name);
-    }
-    if (may_use_kept(r))
-        r->conn = pool_take(pool, &target);
-    if (r->conn == NULL)
-        r->conn = pool_open(pool, &target, &options);
-    if (r->conn == NULL)
-        return false;
-    r->conn->user = r;
-    r->conn->io.on_ready = on_ready;
-    return true;
-}
-
 /* Nobody is left, or nobody was there to begin with. */
 static void no_peer(struct relay *r, enum pick_result result)
 {
@@ -336,90 +250,6 @@ static void no_peer(struct relay *r, enum pick_result result)
         relay_end_try(r, 502);
     }
     relay_refuse(r, 502);
-}
-
-static void wait_for_connection(struct relay *r)
-{
-    r->state = RELAY_CONNECTING;
-    relay_await(r, r->conf->connect_timeout);
-}
-
-/* What we have run out of says nothing about the peer, and the next one could not be asked either.
- */
-static bool is_our_own_want(int os_error)
-{
-    return os_error == EMFILE || os_error == ENFILE || os_error == ENOMEM || os_error == ENOBUFS;
-}
-
-/* False: `r` may be gone, or a connection is under way. */
-static bool give_up_peer(struct relay *r, int os_error)
-{
-    const struct failure refused = {.outcome = OUTCOME_REFUSED,
-                                    .cause = NEXT_ERROR,
-                                    .status = 502,
-                                    .os_error = os_error,
-                                    .what = "connect() failed"};
-
-    if (is_our_own_want(os_error)) {
-        log_about(&r->x->log, LOG_LEVEL_CRIT, os_error, "no connection can be opened");
-        relay_end_try(r, 500);
-        relay_refuse(r, 500);
-        return false;
-    }
-    relay_lost(r, &refused);
-    return false;
-}
-
-/* Sessions are kept by peer and name: whoever else answers there must prove who it is anew. */
-static bool begin_tls(struct relay *r)
-{
-    struct slice key = {0};
-    struct tls_connect connect = {.loop = r->x->loop,
-                                  .io = &r->conn->io,
-                                  .client = r->tls,
-                                  .name = r->tls_name.data,
-                                  .send_name = r->tls_send_name};
-
-    if (r->tls_reuse)
-        key = arena_printf(relay_arena(r), "%s %.*s", peer_text(r->pick.peer),
-                           SLICE_ARG(r->tls_name));
-    connect.session_key = key;
-    r->conn->tls = tls_connect(&connect);
-    return r->conn->tls != NULL;
-}
-
-/* True: the request can be sent. False: it is under way, or `r` may be gone. */
-static bool shake_hands(struct relay *r)
-{
-    struct failure failed = {.outcome = OUTCOME_REFUSED, .cause = NEXT_ERROR, .status = 502};
-    char why[500];
-
-    if (r->conn->tls == NULL && !begin_tls(r)) {
-        give_up_peer(r, ENOMEM);
-        return false;
-    }
-    r->x->doing = "SSL handshaking to upstream";
-    enum tls_progress progress = tls_handshake(r->conn->tls);
-
-    if (progress == TLS_DONE)
-        return true;
-    if (progress == TLS_MORE)
-        return false;
-    snprintf(why, sizeof why, "%s", tls_why(r->conn->tls));
-    failed.what = why;
-    relay_lost(r, &failed);
-    return false;
-}
-
-/* A connection that was idle has shaken hands before. */
-static void go_on_connected(struct relay *r)
-{
-    bool fresh = r->tls != NULL && r->conn->tls == NULL;
-
-    if (!r->conn->connected || fresh)
-        wait_for_connection(r);
-    if (r->conn->connected && (!fresh || shake_hands(r)))
-        relay_ask(r);
 }
 
 void relay_connect(struct relay *r)
@@ -437,11 +267,11 @@ void relay_connect(struct relay *r)
         return;
     }
     r->flags &= ~(unsigned)(RELAY_BEGAN_SEND | RELAY_FRESH_ONLY);
-    if (!open_conn(r)) {
-        give_up_peer(r, errno);
+    if (!relay_open_conn(r)) {
+        relay_give_up_peer(r, errno);
         return;
     }
-    go_on_connected(r);
+    relay_go_on_connected(r);
 }
 
 /* ---- failures */
@@ -456,24 +286,28 @@ static void log_failure(const struct relay *r, const struct failure *failure, bo
  * sent again over a new one, if nobody can have acted on it. */
 static bool is_stale(const struct relay *r, const struct failure *failure)
 {
-    return r->conn != NULL && r->conn->reused && r->received == 0 &&
-           failure->outcome == OUTCOME_RESET && can_repeat(r) &&
-           (method_is_idempotent(r->x->request.method) || nobody_read_it(r));
+    if (r->conn == NULL || r->received != 0 || failure->outcome != OUTCOME_RESET || !can_repeat(r))
+        return false;
+    if (r->conn->stream != NULL && (r->flags & RELAY_FRESH_ONLY) != 0)
+        return false; /* once: a peer that refuses every stream is no better the third time */
+    if (r->conn->stream != NULL && relay_nobody_read_it(r))
+        return true;
+    return r->conn->reused &&
+           (method_is_idempotent(r->x->request.method) || relay_nobody_read_it(r));
 }
 
 static void repeat_on_new(struct relay *r)
 {
     deadline_disarm(&r->deadline);
-    pool_close(r->conn);
-    r->conn = NULL;
+    relay_close_conn(r, false);
     r->flags |= RELAY_FRESH_ONLY;
     r->flags &= ~(unsigned)RELAY_BEGAN_SEND;
     r->try->sent_bytes = 0;
     r->x->doing = "connecting to upstream";
-    if (!open_conn(r))
-        give_up_peer(r, errno);
+    if (!relay_open_conn(r))
+        relay_give_up_peer(r, errno);
     else
-        go_on_connected(r);
+        relay_go_on_connected(r);
 }
 
 void relay_lost(struct relay *r, const struct failure *failure)
@@ -510,45 +344,6 @@ void relay_break_off(struct relay *r, const char *why, int os_error)
     relay_fini(r);
     if (relay_flush(r))
         exchange_abort(x, unframed);
-}
-
-/* ---- what the loop says */
-
-static bool finish_connect(struct relay *r)
-{
-    int error = socket_error(r->conn->io.fd);
-
-    if (error != 0) {
-        give_up_peer(r, error);
-        return false;
-    }
-    if ((r->conn->io.ready & IO_WRITE) == 0)
-        return false;
-    r->conn->connected = true;
-    return true;
-}
-
-static void on_ready(struct io *io, unsigned events)
-{
-    struct peer_conn *conn = container_of(io, struct peer_conn, io);
-    struct relay *r = conn->user;
-
-    assert(r->conn == conn);
-    if (conn->tls != NULL)
-        events = tls_on_events(conn->tls, events);
-    if (r->state == RELAY_CONNECTING) {
-        if ((conn->connected || finish_connect(r)) && (r->tls == NULL || shake_hands(r)))
-            relay_ask(r);
-    } else if (r->state == RELAY_ASKING) {
-        relay_ask_more(r);
-    } else if (r->state == RELAY_HOLDING) {
-        if ((events & IO_READ) != 0)
-            relay_hold(r);
-    } else if (r->state == RELAY_TUNNEL) {
-        tunnel_run(r->tunnel);
-    } else if (r->state == RELAY_ANSWERING && (events & IO_READ) != 0) {
-        relay_read_body(r);
-    }
 }
 
 static const struct failure connect_timeout = {.outcome = OUTCOME_CONNECT_TIMEOUT,

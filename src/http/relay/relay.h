@@ -69,6 +69,13 @@ struct upstream_codec {
     bool (*ends_with_close)(struct relay *r);
 };
 
+/* Which protocol peers are spoken to in. */
+enum relay_version {
+    RELAY_H1,
+    RELAY_H2,      /* by TLS: if the peer chooses it, else HTTP/1.1 */
+    RELAY_H2_ONLY, /* gRPC */
+};
+
 enum { RELAY_FRAME_MAX = 24 };
 
 struct relay_frame {
@@ -146,11 +153,13 @@ struct relay_spool {
 struct relay {
     struct exchange *x; /* borrowed */
     const struct relay_conf *conf;
-    const struct upstream_codec *codec;
+    const struct upstream_codec *codec; /* may be another one for each peer */
     const struct relay_hooks *hooks;
-    void *codec_state;   /* arena */
+    void *codec_state;   /* arena; of the one that relay_start names */
     void *feature_state; /* the feature's */
     struct upstream *upstream;
+    enum relay_version h2;
+    uint64_t avoid;         /* the shared connection used last */
     struct tls_client *tls; /* borrowed: of the config; NULL: in the clear */
     struct slice tls_name;  /* whom we mean to speak with; terminated; arena */
     bool tls_send_name;
@@ -179,7 +188,8 @@ struct relay {
                               first */
     struct slice own_body; /* proxy_set_body; `.data` NULL: the client's */
     struct relay_out out;
-    uint64_t body_sent; /* of a streamed body, to the present peer */
+    const struct upstream_codec *framer; /* who framed what is in `out` */
+    uint64_t body_sent;                  /* of a streamed body, to the present peer */
 
     /* The answer. */
     struct relay_answer answer;
@@ -221,6 +231,10 @@ struct buf *relay_head_room(struct relay *r, size_t bytes);
 bool relay_emit(struct relay *r, struct slice bytes);
 
 extern const struct upstream_codec upstream_h1;
+extern const struct upstream_codec upstream_h2; /* over streams of shared connections */
+
+/* Per loop: gives back what relays share (shared connections to peers). */
+void relay_loop_end(void *slot);
 
 /* Memory that lives as long as the exchange. */
 static inline struct arena *relay_arena(const struct relay *r)

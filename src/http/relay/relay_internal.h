@@ -1,6 +1,8 @@
 /* What the files of relay/ share. Runs in: worker, loop thread. */
 #pragma once
 
+#include "balance/pool.h"
+#include "base/buf.h"
 #include "http/relay/relay.h"
 #include "http/relay/tries.h"
 
@@ -67,7 +69,36 @@ void relay_fini(struct relay *r);
 /* Arms the deadline for what is awaited from the peer. */
 void relay_await(struct relay *r, uint64_t timeout_ms);
 
+/* ---- connect.c: a connection to the picked peer */
+
+/* Opens or takes one. False: errno. */
+bool relay_open_conn(struct relay *r);
+
+/* Waits until it is connected, or asks. `r` may be gone afterwards. */
+void relay_go_on_connected(struct relay *r);
+
+/* No connection to this peer. `r` may be gone afterwards. */
+void relay_give_up_peer(struct relay *r, int os_error);
+
+/* Gives it back (`reuse`) or closes it; none is fine. */
+void relay_close_conn(struct relay *r, bool reuse);
+
+/* Nothing of the request was read by the peer. */
+bool relay_nobody_read_it(const struct relay *r);
+
+/* Both directions at once: the answer's beginning does not end the request. */
+static inline bool relay_is_duplex(const struct relay *r)
+{
+    return r->conn != NULL && r->conn->stream != NULL;
+}
+
 /* ---- send.c: the request */
+
+/* For mux_ops: the next bytes of the body. */
+ssize_t relay_pull(void *user, char *out, size_t max, bool *last);
+
+/* The answer has begun and the request may go on. False: `r` is gone. */
+bool relay_ask_on(struct relay *r) __attribute__((warn_unused_result));
 
 /* Connected: begins to send. `r` may be gone afterwards. */
 void relay_ask(struct relay *r);
@@ -89,6 +120,12 @@ void relay_stop_asking(struct relay *r);
 
 /* ---- receive.c: bytes of the answer */
 
+/* What was received and not understood. */
+static inline size_t relay_unread(const struct relay *r)
+{
+    return r->in == NULL ? 0 : buf_used(r->in);
+}
+
 /* Receives once into r->in, at most `max` bytes. IO_FAILED with ENOMEM: no buffer. */
 struct io_result relay_receive(struct relay *r, size_t max);
 
@@ -96,7 +133,8 @@ struct io_result relay_receive(struct relay *r, size_t max);
  * afterwards, or with the next peer. */
 void relay_read_head(struct relay *r);
 
-/* The peer has closed before it said enough. `r` may be gone afterwards. */
+/* The peer has closed before it said enough (`result` NULL: its stream says why). `r` may be gone
+ * afterwards. */
 void relay_closed_early(struct relay *r, const struct io_result *result);
 
 /* ---- answer.c: what the head says. */

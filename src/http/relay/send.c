@@ -5,11 +5,15 @@
 #include "base/buf.h"
 #include "http/body.h"
 #include "http/chunk.h"
+#include "http/mux/mux.h"
+#include "http/relay/h2_internal.h"
 #include "http/relay/relay_internal.h"
 #include "tls/transport.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 enum {
     PARTS_MAX = 32,                /* pieces of memory handed to the kernel at once */
@@ -56,6 +60,7 @@ static bool put_framed(struct relay *r, struct chunk *chunk)
 {
     struct relay_frame frame;
 
+    r->framer = r->codec;
     r->codec->frame(r, chunk == NULL ? 0 : chunk_size(chunk), &frame);
     if (!put_bytes(r, frame.head, frame.head_len))
         return false;
@@ -153,6 +158,20 @@ static void advance(struct relay *r, size_t bytes)
     }
 }
 
+/* Takes `bytes` off a range of a file, which is the front of the queue. */
+static void advance_file(struct relay *r, struct chunk *chunk, size_t bytes)
+{
+    chunk->file_bytes -= bytes;
+    r->body_sent += bytes;
+    r->out.queued_bytes -= bytes;
+    if (chunk->file_bytes > 0)
+        return;
+    r->out.first = chunk->next;
+    if (r->out.first == NULL)
+        r->out.last = &r->out.first;
+    chunk_release(r->x, chunk);
+}
+
 static struct io_result send_file(struct relay *r, struct chunk *chunk)
 {
     size_t bytes = chunk->file_bytes < SENDFILE_BYTES_MAX ? (size_t)chunk->file_bytes
@@ -160,17 +179,8 @@ static struct io_result send_file(struct relay *r, struct chunk *chunk)
     struct io_result result = transport_sendfile(&r->conn->io, r->conn->tls, chunk->fd,
                                                  &chunk->offset, bytes);
 
-    if (result.kind != IO_DONE)
-        return result;
-    chunk->file_bytes -= result.bytes;
-    r->body_sent += result.bytes;
-    r->out.queued_bytes -= result.bytes;
-    if (chunk->file_bytes == 0) {
-        r->out.first = chunk->next;
-        if (r->out.first == NULL)
-            r->out.last = &r->out.first;
-        chunk_release(r->x, chunk);
-    }
+    if (result.kind == IO_DONE)
+        advance_file(r, chunk, result.bytes);
     return result;
 }
 
@@ -192,21 +202,108 @@ static struct io_result send_once(struct relay *r)
     return result;
 }
 
+/* Deadlines of the request; once the answer has begun, its own counts. */
+static void await_sending(struct relay *r)
+{
+    if (r->state == RELAY_ASKING)
+        relay_await(r, r->conf->send_timeout);
+}
+
 static void on_all_sent(struct relay *r)
 {
+    if (r->out.complete)
+        r->flags |= RELAY_SENT;
+    if (r->state != RELAY_ASKING)
+        return;
     if (!r->out.complete) {
         deadline_disarm(&r->deadline); /* it is the client's turn, which has deadlines of its own */
         return;
     }
-    r->flags |= RELAY_SENT;
     r->x->doing = "reading response header from upstream";
     relay_await(r, r->conf->read_timeout);
+}
+
+/* ---- over a stream of a shared connection, which pulls what it has room for */
+
+static ssize_t pull_file(struct relay *r, struct chunk *chunk, char *out, size_t max)
+{
+    size_t want = chunk->file_bytes < max ? (size_t)chunk->file_bytes : max;
+    ssize_t got;
+
+    do {
+        got = pread(chunk->fd, out, want, chunk->offset);
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) {
+        log_about(&r->x->log, LOG_LEVEL_ALERT, got < 0 ? errno : 0,
+                  "cannot read the request's body from its file");
+        return -1;
+    }
+    chunk->offset += got;
+    advance_file(r, chunk, (size_t)got);
+    return got;
+}
+
+static ssize_t pull_memory(struct relay *r, const struct chunk *chunk, char *out, size_t max)
+{
+    size_t n = chunk->bytes.len < max ? chunk->bytes.len : max;
+
+    memcpy(out, chunk->bytes.data, n);
+    advance(r, n);
+    return (ssize_t)n;
+}
+
+ssize_t relay_pull(void *user, char *out, size_t max, bool *last)
+{
+    struct relay *r = user;
+    size_t bytes = 0;
+
+    while (bytes < max && r->out.first != NULL) {
+        struct chunk *chunk = r->out.first;
+        ssize_t n = chunk->fd >= 0 ? pull_file(r, chunk, out + bytes, max - bytes)
+                                   : pull_memory(r, chunk, out + bytes, max - bytes);
+
+        if (n < 0)
+            return -1;
+        bytes += (size_t)n;
+    }
+    *last = r->out.first == NULL && r->out.complete;
+    if (r->try != NULL)
+        r->try->sent_bytes += bytes;
+    return (ssize_t)bytes;
+}
+
+static bool send_by_stream(struct relay *r)
+{
+    struct mux_stream *stream = r->conn->stream;
+    bool done = r->out.first == NULL && (!r->out.complete || mux_is_sent(stream));
+
+    if (r->out.head.len > 0) {
+        bool has_body = r->out.first != NULL || !r->out.complete;
+
+        if (!h2_submit_head(r, r->out.head, has_body)) {
+            r->flags |= RELAY_SEND_BROKEN;
+            r->conn->io.ready |= IO_READ;
+            return false;
+        }
+        r->try->sent_bytes += r->out.head.len;
+        r->out.head = slice_make(NULL, 0);
+        r->flags |= RELAY_BEGAN_SEND;
+        done = false;
+    }
+    mux_resume(stream);
+    if (done)
+        on_all_sent(r);
+    else
+        await_sending(r);
+    return true;
 }
 
 bool relay_send(struct relay *r)
 {
     struct io *io = &r->conn->io;
 
+    if (r->conn->stream != NULL)
+        return send_by_stream(r);
     while (r->out.head.len > 0 || r->out.first != NULL) {
         struct io_result result = {.kind = IO_AGAIN};
 
@@ -219,7 +316,7 @@ bool relay_send(struct relay *r)
         }
         if (result.kind == IO_AGAIN) {
             io->ready &= ~(unsigned)IO_WRITE;
-            relay_await(r, r->conf->send_timeout);
+            await_sending(r);
             return true;
         }
         r->flags |= RELAY_SEND_BROKEN;
@@ -242,8 +339,21 @@ static void fail_stream(struct relay *r)
         exchange_client_gone(x);
         return;
     }
+    if (x->response.begun) {
+        relay_break_off(r, "the rest of the request does not come", 0);
+        return;
+    }
     x->flags |= X_CLOSE_AFTER | X_LINGER;
     relay_refuse(r, status == 0 ? 400 : status);
+}
+
+/* The answer may have begun already. `r` may be gone afterwards. */
+static void out_of_memory(struct relay *r)
+{
+    if (r->x->response.begun)
+        relay_break_off(r, "no memory for the request's body", 0);
+    else
+        relay_refuse(r, 500);
 }
 
 /* Takes over what the client has sent and sends what the peer takes. `r` may be gone afterwards. */
@@ -256,21 +366,47 @@ static void push_stream(struct relay *r)
         return;
     }
     if (!take_stream(r)) {
-        relay_refuse(r, 500);
+        out_of_memory(r);
         return;
     }
-    if (!relay_send(r))
-        relay_read_head(r);
-    else if (r->out.queued_bytes < STREAM_BYTES_MAX && !x->body.complete)
+    if (!relay_send(r)) {
+        if (r->state == RELAY_ASKING)
+            relay_read_head(r);
+        return;
+    }
+    if (r->out.queued_bytes < STREAM_BYTES_MAX && !x->body.complete)
         body_more(x); /* `r` may be gone */
+}
+
+/* Streams go both ways at once. */
+static bool is_answered_meanwhile(const struct relay *r)
+{
+    return (r->state == RELAY_HOLDING || r->state == RELAY_ANSWERING) && relay_is_duplex(r);
 }
 
 static void on_body(struct exchange *x)
 {
     struct relay *r = x->handler_data;
 
-    if (r != NULL && r->state == RELAY_ASKING && (r->flags & RELAY_SEND_BROKEN) == 0)
+    if (r == NULL || (r->flags & RELAY_SEND_BROKEN) != 0)
+        return;
+    if (r->state == RELAY_ASKING || is_answered_meanwhile(r))
         push_stream(r);
+}
+
+bool relay_ask_on(struct relay *r)
+{
+    bool gone = false;
+    bool *outer;
+
+    if (!is_answered_meanwhile(r) || (r->flags & (RELAY_SENT | RELAY_SEND_BROKEN)) != 0)
+        return true;
+    outer = relay_guard(r, &gone);
+    if ((r->flags & RELAY_STREAMS) != 0)
+        push_stream(r);
+    else
+        (void)relay_send(r);
+    return relay_unguard(r, &gone, outer) && r->conn != NULL;
 }
 
 /* True: nothing has been answered yet, and the same peer is being asked. */
@@ -337,6 +473,13 @@ void relay_ask(struct relay *r)
     x->doing = "sending request to upstream";
     if ((r->flags & RELAY_STREAMS) == 0) /* of a stream nothing was sent yet, or we were not here */
         relay_out_clear(r);
+    if (r->out.first != NULL && (r->flags & RELAY_FRAMES) != 0 && r->framer != r->codec) {
+        log_about(&x->log, LOG_LEVEL_ERROR, 0,
+                  "the body that waits is framed for %s, but this peer speaks %s", r->framer->name,
+                  r->codec->name);
+        relay_refuse(r, 502);
+        return;
+    }
     if (!fill(r)) {
         relay_refuse(r, 500);
         return;
