@@ -7,6 +7,8 @@ import pytest
 from harness import site as site_module
 from harness.backend import Backend, RawBackend
 from harness.certs import Authority
+from harness.h2 import H2Backend
+from harness.node_h2 import NodeH2
 from harness.site import ROOT, Place, Site
 
 
@@ -96,6 +98,18 @@ def backend():
 def raw_backend():
     """raw_backend(script or bytes): a server whose every byte the test decides."""
     yield from servers(RawBackend)
+
+
+@pytest.fixture
+def h2_backend():
+    """h2_backend(script): HTTP/2 frame by frame, see harness/h2.py."""
+    yield from servers(H2Backend)
+
+
+@pytest.fixture
+def node_h2():
+    """node_h2() or node_h2(key, crt): Node's http2 as a backend, see harness/node_h2.py."""
+    yield from servers(NodeH2)
 
 
 def servers(kind):

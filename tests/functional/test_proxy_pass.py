@@ -111,7 +111,6 @@ WRONG = [
     ("location / { proxy_pass http://a; proxy_pass http://b; }", "duplicate"),
     ("proxy_pass http://127.0.0.1:1;", "proxy_pass"),
     ("location / { proxy_pass http://127.0.0.1:1; proxy_http_version 3; }", "invalid value"),
-    ("location / { proxy_pass http://127.0.0.1:1; proxy_http_version 2; }", "HTTP/2"),
     ("proxy_buffers 1 4k;", "at least 2"),
     ("proxy_busy_buffers_size 1k;", "must be equal to or greater than"),
     ("proxy_busy_buffers_size 1m;", "must be less than the size of all"),

@@ -347,11 +347,14 @@ static void await_something(struct mux *mux)
 
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
+    struct mux *mux = user_data;
     struct mux_stream *stream = stream_of(session, frame->hd.stream_id);
 
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+        mux->goaway = nghttp2_http2_strerror(frame->goaway.error_code);
     if (stream == NULL || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
         return 0;
-    await_something(user_data);
+    await_something(mux);
     stream->written = true;
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         stream->sent = true;

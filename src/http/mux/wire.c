@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -155,6 +156,26 @@ void mux_pump(struct mux *mux)
     mux->broken = true;
 }
 
+/* nghttp2 found the peer at fault and has sent GOAWAY: it reads no more. */
+static bool is_dead(const struct mux *mux)
+{
+    return mux->stream_count > 0 && mux->backlog == NULL &&
+           nghttp2_session_want_read(mux->session) == 0 &&
+           nghttp2_session_want_write(mux->session) == 0;
+}
+
+static void fail_dead(struct mux *mux)
+{
+    struct mux_fault fault = {.kind = MUX_INVALID, .what = "upstream broke the rules of HTTP/2"};
+    char text[100];
+
+    if (mux->goaway != NULL) {
+        snprintf(text, sizeof text, "%s: %s", fault.what, mux->goaway);
+        fault.what = text;
+    }
+    mux_fail(mux, &fault);
+}
+
 static void run_pump(struct task *task)
 {
     struct mux *mux = container_of(task, struct mux, pump);
@@ -167,6 +188,8 @@ static void run_pump(struct task *task)
         mux_read(mux);
     if (mux->state == MUX_OPEN && mux->broken)
         lost(mux, NULL, "upstream closed the connection");
+    else if (mux->state == MUX_OPEN && is_dead(mux))
+        fail_dead(mux);
 }
 
 void mux_pump_soon(struct mux *mux)

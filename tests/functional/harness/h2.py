@@ -8,6 +8,7 @@
 import socket
 import struct
 
+from .backend import Listener
 from .wait import TIMEOUT
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -100,14 +101,12 @@ class Answer:
         self.ended = False
 
 
-class Wire:
+class Frames:
     """A connection. Frames are read when something is waited for; PING is answered, SETTINGS are
     acknowledged; `log` has (kind, flags, stream, payload) of everything that came."""
 
-    def __init__(self, site, preface=PREFACE, port="port", **values):
-        self.sock = socket.create_connection(site.address_of(port), TIMEOUT)
-        self.sock.settimeout(TIMEOUT)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, sock):
+        self.sock = sock
         self.buffer = b""
         self.log = []
         self.answers = {}
@@ -115,8 +114,6 @@ class Wire:
         self.last_stream = None
         self.settings = {}
         self.mute = False  # in the midst of a head no other frame may be sent
-        self.send(preface + (settings(**values) if preface else b""))
-        site.clients.append(self)
 
     def send(self, *frames):
         self.sock.sendall(b"".join(frames))
@@ -200,3 +197,57 @@ class Wire:
         if not self.try_send(frame(PING, 0, 0, token)):
             return False
         return self.until(lambda: any(f[0] == PING and f[3] == token for f in self.log[-8:]))
+
+
+class Wire(Frames):
+    """A client's connection to a site."""
+
+    def __init__(self, site, preface=PREFACE, port="port", **values):
+        super().__init__(socket.create_connection(site.address_of(port), TIMEOUT))
+        self.sock.settimeout(TIMEOUT)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.send(preface + (settings(**values) if preface else b""))
+        site.clients.append(self)
+
+
+class Peer(Frames):
+    """A backend's side of a connection. Iterating gives the ids of requests as their heads come."""
+
+    def __init__(self, sock, number, before=None):
+        super().__init__(sock)
+        self.number = number
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while len(self.buffer) < len(PREFACE):
+            more = self.sock.recv(65536)
+            if not more:
+                raise ConnectionResetError("no preface came")
+            self.buffer += more
+        assert self.buffer.startswith(PREFACE), self.buffer[:100]
+        self.buffer = self.buffer[len(PREFACE) :]
+        self.send(settings() if before is None else before)
+
+    def __iter__(self):
+        while (frame := self.read_frame()) is not None:
+            if frame[0] == HEADERS:
+                yield frame[2]
+
+    def answer(self, stream, body=b"ok", status="200", *fields):
+        body = body.encode() if isinstance(body, str) else body
+        block = field(":status", status) + b"".join(fields)
+        self.send(headers(stream, block, end=not body), data(stream, body, end=True) if body else b"")
+
+
+class H2Backend(Listener):
+    """An HTTP/2 server in clear text that does with every connection what `script(peer)` does.
+    `before`: frames it begins with instead of empty SETTINGS."""
+
+    def __init__(self, script, before=None):
+        self.script = script
+        self.before = before
+        self.peers = []
+        super().__init__()
+
+    def serve(self, wire, number):
+        peer = Peer(wire.socket, number, self.before)
+        self.peers.append(peer)
+        self.script(peer)
