@@ -827,7 +827,7 @@ static const struct {
     {"http_fastcgi", "fastcgi_", "fastcgi_pass"},
     {"http_uwsgi", "uwsgi_", "uwsgi_pass"},
     {"http_scgi", "scgi_", "scgi_pass"},
-    {"http_grpc", "grpc_", "grpc_pass"},
+    {"http_grpc", "grpc_ssl_certificate_cache", "variables in grpc_ssl_certificate"},
     {"http_memcached", "memcached_", "memcached_pass"},
     {"http_tunnel", "tunnel_", "tunnel_pass"},
     {"http_proxy", "proxy_ssl_certificate_cache", "variables in proxy_ssl_certificate"},

@@ -49,6 +49,9 @@
     R(http_upstream) /* variables of every feature that relays */                                  \
     R(proxy_ssl)                                                                                   \
     R(http_proxy)                                                                                  \
+    R(grpc_ssl)                                                                                    \
+    R(http_grpc)                                                                                   \
+    R(http_grpc_pass)                                                                              \
     R(http_proxy_pass)                                                                             \
     R(http2)                                                                                       \
     R(access_log)

@@ -121,7 +121,7 @@ struct tls_client *tls_client_new(struct arena *arena, const struct tls_settings
     } else if (!verify || settings->trusted_ca.bytes.data != NULL) {
         return client;
     } else {
-        snprintf(why, sizeof why, "no proxy_ssl_trusted_certificate for proxy_ssl_verify");
+        snprintf(why, sizeof why, "..._ssl_verify needs ..._ssl_trusted_certificate");
     }
     diag_add(diag, DIAG_ERROR, place.file == NULL ? NULL : &place, "TLS to backends: %s", why);
     return NULL;

@@ -98,6 +98,8 @@ static void note_header(struct proxy_head *head, const struct proxy_header *head
         head->connection = header->value;
     if (header->id == HEADER_UPGRADE)
         head->sets_upgrade = true;
+    if (header->id == HEADER_TE)
+        head->sets_te = true;
 }
 
 static bool add_fields(struct proxy_head *head, struct writer *fixed,
@@ -180,6 +182,14 @@ static void write_upgrade(struct relay *r, struct writer *w, const struct proxy_
     r->flags |= RELAY_UPGRADE;
     write_bytes(w, slice_of("Connection: upgrade\r\n"));
     write_header_id(w, HEADER_UPGRADE, protocol);
+}
+
+/* A client that reads trailers: over HTTP/2 the peer may be told without naming the connection. */
+static void write_te(const struct relay *r, struct writer *w, const struct proxy_head *head)
+{
+    if (r->h2 != RELAY_H1 && !head->sets_te && r->conf->pass_request_headers &&
+        header_has_token(exchange_header(r->x, HEADER_TE), slice_of("trailers")))
+        write_header_id(w, HEADER_TE, slice_of("trailers"));
 }
 
 static bool write_piece(struct relay *r, struct writer *w, const struct proxy_piece *piece)
@@ -268,6 +278,7 @@ static bool write_head(struct relay *r, struct writer *w, struct slice uri)
         if (!write_piece(r, w, &head->pieces[i]))
             return false;
     write_upgrade(r, w, head);
+    write_te(r, w, head);
     write_framing(r, w);
     if (r->x->tls != NULL)
         write_early_data(r, w, head);

@@ -10,6 +10,22 @@ struct proxy_store;
 struct regex;
 
 extern struct feature http_proxy_feature;
+extern struct feature http_grpc_feature;
+
+/* What differs between proxy_pass and grpc_pass. */
+struct proxy_kind {
+    const char *directive;
+    const char *plain; /* scheme in the clear */
+    const char *secure;
+    bool bare;      /* a URL may have no scheme */
+    bool takes_uri; /* ... and a path */
+    const struct feature *feature;
+    const struct feature *ssl;
+    const struct relay_hooks *hooks;
+};
+
+extern const struct proxy_kind proxy_kind;
+extern const struct proxy_kind grpc_kind;
 
 /* A URL as proxy_pass understands it. */
 struct proxy_url {
@@ -25,10 +41,12 @@ struct proxy_url {
 
 /* Pure. False: not of the form "http://host[:port][uri]", "http://unix:path[:uri]"; `*error` says
  * what is wrong. */
-bool proxy_parse_url(struct slice text, struct proxy_url *url, const char **error);
+bool proxy_parse_url(struct slice text, const struct proxy_kind *kind, struct proxy_url *url,
+                     const char **error);
 
-/* A proxy_pass directive; arena of the config. */
+/* A proxy_pass or grpc_pass directive; arena of the config. */
 struct proxy_pass {
+    const struct proxy_kind *kind;
     struct proxy_url url;      /* without variables */
     struct upstream *upstream; /* NULL: `variable_url` decides at run time */
     struct template *variable_url;
@@ -64,6 +82,7 @@ struct proxy_head {
     bool has_unknown;                     /* there are such */
     const struct template *connection;    /* set by the user, else NULL */
     bool sets_upgrade;
+    bool sets_te;
 };
 
 enum proxy_match {
@@ -135,6 +154,7 @@ static inline struct proxy_state *proxy_state_of(const struct relay *r)
 
 /* ---- proxy_pass.c */
 bool proxy_set_pass(struct conf_call *call);
+bool grpc_set_pass(struct conf_call *call);
 /* The proxy_pass of the exchange's location; NULL: something else answers. */
 const struct proxy_pass *proxy_pass_of(const struct exchange *x);
 /* The path and arguments for the peer. `.data` NULL: no memory. */

@@ -19,14 +19,14 @@ enum { DEFAULT_PORT = 80, SECURE_PORT = 443 };
 
 /* ---- URLs */
 
-static bool take_scheme(struct slice *text, bool *tls)
+static bool take_scheme(const struct proxy_kind *kind, struct slice *text, bool *tls)
 {
-    struct slice plain = slice_of("http://");
-    struct slice secure = slice_of("https://");
+    struct slice plain = slice_of(kind->plain);
+    struct slice secure = slice_of(kind->secure);
 
     *tls = slice_eq_nocase(slice_head(*text, secure.len), secure);
     if (!*tls && !slice_eq_nocase(slice_head(*text, plain.len), plain))
-        return false;
+        return kind->bare;
     *text = slice_skip(*text, *tls ? secure.len : plain.len);
     return true;
 }
@@ -67,12 +67,13 @@ static size_t port_start(struct slice authority)
     return at > 0 && authority.data[at - 1] == ':' ? at - 1 : authority.len;
 }
 
-bool proxy_parse_url(struct slice text, struct proxy_url *url, const char **error)
+bool proxy_parse_url(struct slice text, const struct proxy_kind *kind, struct proxy_url *url,
+                     const char **error)
 {
     uint64_t port;
 
     *url = (struct proxy_url){.port_number = DEFAULT_PORT};
-    if (!take_scheme(&text, &url->tls)) {
+    if (!take_scheme(kind, &text, &url->tls)) {
         *error = "invalid URL prefix";
         return false;
     }
@@ -144,9 +145,12 @@ static bool set_fixed(struct conf_call *call, struct proxy_pass *pass,
     struct slice text = conf_arg(call, 1);
     const char *error = NULL;
 
-    if (!proxy_parse_url(text, &pass->url, &error))
+    if (!proxy_parse_url(text, pass->kind, &pass->url, &error))
         return conf_error(call, 1, "%s", error);
-    if (pass->url.tls && !proxy_ssl_prepare(call))
+    if (pass->url.uri.len > 0 && !pass->kind->takes_uri)
+        return conf_error(call, 1, "\"%s\" takes no path: requests keep their own",
+                          pass->kind->directive);
+    if (pass->url.tls && !proxy_ssl_prepare(call, pass->kind->ssl))
         return false;
     if (pass->url.uri.len > 0 && !check_uri_place(call, location))
         return false;
@@ -161,7 +165,7 @@ static bool set_variable(struct conf_call *call, struct proxy_pass *pass)
 {
     struct slice text = conf_arg(call, 1);
 
-    if (!proxy_ssl_prepare(call)) /* the scheme may come out of a variable, too */
+    if (!proxy_ssl_prepare(call, pass->kind->ssl)) /* the scheme may come out of a variable, too */
         return false;
     pass->variable_url = proxy_template(call, 1, text);
     pass->upstreams = upstreams_of(call->loader);
@@ -172,7 +176,7 @@ static bool set_variable(struct conf_call *call, struct proxy_pass *pass)
 
 static void start(struct exchange *x, void *data);
 
-bool proxy_set_pass(struct conf_call *call)
+static bool set_pass(struct conf_call *call, const struct proxy_kind *kind)
 {
     struct http_location *location = conf_location(call);
     struct proxy_pass *pass = arena_zalloc(call->loader->arena, sizeof *pass);
@@ -181,13 +185,24 @@ bool proxy_set_pass(struct conf_call *call)
     if (pass == NULL)
         return conf_error(call, 0, "no memory");
     if (location == NULL)
-        return conf_error(call, 0, "\"proxy_pass\" is not allowed here");
+        return conf_error(call, 0, "\"%s\" is not allowed here", kind->directive);
+    pass->kind = kind;
     pass->location = location->name;
     if (!(has_variables ? set_variable(call, pass) : set_fixed(call, pass, location)))
         return false;
     location->content = (struct content_handler){
-        .name = "proxy_pass", .start = start, .data = pass};
+        .name = kind->directive, .start = start, .data = pass};
     return true;
+}
+
+bool proxy_set_pass(struct conf_call *call)
+{
+    return set_pass(call, &proxy_kind);
+}
+
+bool grpc_set_pass(struct conf_call *call)
+{
+    return set_pass(call, &grpc_kind);
 }
 
 const struct proxy_pass *proxy_pass_of(const struct exchange *x)
@@ -339,8 +354,8 @@ void proxy_find_upstream(struct relay *r)
     const char *error = "no memory";
 
     if (!template_eval(state->pass->variable_url, &x->subject, &text) ||
-        !proxy_parse_url(text, &state->url, &error) ||
-        (state->url.tls && !proxy_ssl_use(r, state->url.name))) {
+        !proxy_parse_url(text, state->pass->kind, &state->url, &error) ||
+        (state->url.tls && !proxy_ssl_use(r, state->pass->kind->ssl, state->url.name))) {
         log_about(&x->log, LOG_LEVEL_ERROR, 0, "%s in \"%.*s\"; answering 500", error,
                   SLICE_ARG(text));
         relay_refuse(r, 500);
@@ -394,15 +409,33 @@ static bool set_request(struct relay *r, const struct proxy_conf *conf)
     return true;
 }
 
+const struct proxy_kind proxy_kind = {
+    .directive = "proxy_pass",
+    .plain = "http://",
+    .secure = "https://",
+    .takes_uri = true,
+    .feature = &http_proxy_feature,
+    .ssl = &proxy_ssl_feature,
+    .hooks = &hooks,
+};
+
+static enum relay_version version_of(const struct proxy_pass *pass, const struct proxy_conf *conf)
+{
+    if (pass->kind == &grpc_kind)
+        return RELAY_H2_ONLY;
+    return conf->http_version == 20 ? RELAY_H2 : RELAY_H1;
+}
+
 static void start(struct exchange *x, void *data)
 {
     const struct proxy_pass *pass = data;
-    const struct proxy_conf *conf = exchange_conf(x, http_proxy_feature);
-    struct proxy_state *state = exchange_slot(x, &http_proxy_feature, sizeof *state);
+    const struct feature *feature = pass->kind->feature;
+    const struct proxy_conf *conf = settings_at(x->settings, feature->index);
+    struct proxy_state *state = exchange_slot(x, feature, sizeof *state);
     struct relay_start begin = {.conf = &conf->relay,
                                 .codec = &upstream_h1,
-                                .hooks = conf->store_on ? &storing_hooks : &hooks,
-                                .feature = &http_proxy_feature,
+                                .hooks = conf->store_on ? &storing_hooks : pass->kind->hooks,
+                                .feature = feature,
                                 .feature_state = state};
     struct relay *r;
 
@@ -416,10 +449,10 @@ static void start(struct exchange *x, void *data)
     state->conf = conf;
     state->pass = pass;
     state->url = pass->url;
-    r->h2 = conf->http_version == 20 ? RELAY_H2 : RELAY_H1;
+    r->h2 = version_of(pass, conf);
     bool secure = pass->upstream != NULL && state->url.tls;
 
-    if (!set_request(r, conf) || (secure && !proxy_ssl_use(r, state->url.name)))
+    if (!set_request(r, conf) || (secure && !proxy_ssl_use(r, pass->kind->ssl, state->url.name)))
         relay_refuse(r, 500);
     else if (pass->upstream == NULL)
         proxy_find_upstream(r);

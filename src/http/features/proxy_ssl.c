@@ -1,5 +1,5 @@
-/* TLS to the peers of proxy_pass https://: nginx's proxy_ssl_* directives.
- * Runs in: load: any; the rest: worker, loop thread. */
+/* TLS to the peers of proxy_pass https:// and grpc_pass grpcs://: nginx's proxy_ssl_* and
+ * grpc_ssl_*. Runs in: load: any; the rest: worker, loop thread. */
 #include "http/features/proxy_ssl.h"
 
 #include "base/arena.h"
@@ -19,46 +19,48 @@ struct proxy_ssl_conf {
     struct tls_client *client; /* made when the block is complete; NULL: nobody said anything */
 };
 
-extern struct feature proxy_ssl_feature;
-
 #define T struct proxy_ssl_conf
 
-static const struct directive directives[] = {
-    {"proxy_ssl_name", CTX_HTTP_ALL, TEMPLATE(T, name),
-     .doc = "The name a peer's certificate must have, and that is sent by SNI; without it the host "
-            "of proxy_pass.",
-     .example = "proxy_ssl_name $host;"},
-    {"proxy_ssl_server_name", CTX_HTTP_ALL, FLAG(T, server_name), .def = "off",
-     .doc = "Tells the peer by SNI which name we mean."},
-    {"proxy_ssl_verify", CTX_HTTP_ALL, FLAG(T, verify), .def = "off",
-     .doc = "Refuses peers whose certificate is not good, or not for the name."},
-    {"proxy_ssl_verify_depth", CTX_HTTP_ALL, INT(T, tls.verify_depth), .def = "1", .max = 100,
-     .doc = "How many issuers may stand between a peer's certificate and one we trust."},
-    {"proxy_ssl_trusted_certificate", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1,
-     .set = tls_set_trusted_ca, .doc = "Issuers we trust, for proxy_ssl_verify.",
-     .example = "proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;"},
-    {"proxy_ssl_crl", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1, .set = tls_set_crl,
-     .doc = "Lists of peers' certificates that are revoked.",
-     .example = "proxy_ssl_crl backends.crl;"},
-    {"proxy_ssl_certificate", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1,
-     .set = tls_set_certificate, .doc = "The certificate we show to peers that ask for one.",
-     .example = "proxy_ssl_certificate client.crt;"},
-    {"proxy_ssl_certificate_key", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1,
-     .set = tls_set_key, .doc = "The key of proxy_ssl_certificate.",
-     .example = "proxy_ssl_certificate_key client.key;"},
-    {"proxy_ssl_password_file", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1,
-     .set = tls_set_passwords, .doc = "Passwords of encrypted keys, one per line.",
-     .example = "proxy_ssl_password_file keys.pass;"},
-    {"proxy_ssl_protocols", CTX_HTTP_ALL, BITS(T, tls.protocols), .def = "TLSv1.2 TLSv1.3",
-     .words = tls_protocol_words, .doc = "Versions of the protocol that are spoken to peers."},
-    {"proxy_ssl_ciphers", CTX_HTTP_ALL, TEXT(T, tls.ciphers), .def = "DEFAULT",
-     .doc = "Ciphers up to TLS 1.2, in OpenSSL's notation."},
-    {"proxy_ssl_conf_command", CTX_HTTP_ALL, CUSTOM, .repeatable = true, .args_min = 2,
-     .args_max = 2, .set = tls_set_command, .doc = "Any configuration command of OpenSSL.",
-     .example = "proxy_ssl_conf_command Ciphersuites TLS_CHACHA20_POLY1305_SHA256;"},
-    {"proxy_ssl_session_reuse", CTX_HTTP_ALL, FLAG(T, session_reuse), .def = "on",
-     .doc = "Resumes sessions with peers, which saves most of a handshake."},
-};
+/* clang-format off */
+#define PEER_SSL_ROWS(P)                                                                               \
+    {P "_ssl_name", CTX_HTTP_ALL, TEMPLATE(T, name),                                                   \
+     .doc = "The name a peer's certificate must have, and that is sent by SNI; without it the host "   \
+            "of " P "_pass.",                                                                          \
+     .example = P "_ssl_name $host;"},                                                                 \
+    {P "_ssl_server_name", CTX_HTTP_ALL, FLAG(T, server_name), .def = "off",                           \
+     .doc = "Tells the peer by SNI which name we mean."},                                              \
+    {P "_ssl_verify", CTX_HTTP_ALL, FLAG(T, verify), .def = "off",                                     \
+     .doc = "Refuses peers whose certificate is not good, or not for the name."},                      \
+    {P "_ssl_verify_depth", CTX_HTTP_ALL, INT(T, tls.verify_depth), .def = "1", .max = 100,            \
+     .doc = "How many issuers may stand between a peer's certificate and one we trust."},              \
+    {P "_ssl_trusted_certificate", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1,                 \
+     .set = tls_set_trusted_ca, .doc = "Issuers we trust, for " P "_ssl_verify.",                      \
+     .example = P "_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;"},                     \
+    {P "_ssl_crl", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1, .set = tls_set_crl,             \
+     .doc = "Lists of peers' certificates that are revoked.",                                          \
+     .example = P "_ssl_crl backends.crl;"},                                                           \
+    {P "_ssl_certificate", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1,                         \
+     .set = tls_set_certificate, .doc = "The certificate we show to peers that ask for one.",          \
+     .example = P "_ssl_certificate client.crt;"},                                                     \
+    {P "_ssl_certificate_key", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1,                     \
+     .set = tls_set_key, .doc = "The key of " P "_ssl_certificate.",                                   \
+     .example = P "_ssl_certificate_key client.key;"},                                                 \
+    {P "_ssl_password_file", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1,                       \
+     .set = tls_set_passwords, .doc = "Passwords of encrypted keys, one per line.",                    \
+     .example = P "_ssl_password_file keys.pass;"},                                                    \
+    {P "_ssl_protocols", CTX_HTTP_ALL, BITS(T, tls.protocols), .def = "TLSv1.2 TLSv1.3",               \
+     .words = tls_protocol_words, .doc = "Versions of the protocol that are spoken to peers."},        \
+    {P "_ssl_ciphers", CTX_HTTP_ALL, TEXT(T, tls.ciphers), .def = "DEFAULT",                           \
+     .doc = "Ciphers up to TLS 1.2, in OpenSSL's notation."},                                          \
+    {P "_ssl_conf_command", CTX_HTTP_ALL, CUSTOM, .repeatable = true, .args_min = 2,                   \
+     .args_max = 2, .set = tls_set_command, .doc = "Any configuration command of OpenSSL.",            \
+     .example = P "_ssl_conf_command Ciphersuites TLS_CHACHA20_POLY1305_SHA256;"},                     \
+    {P "_ssl_session_reuse", CTX_HTTP_ALL, FLAG(T, session_reuse), .def = "on",                        \
+     .doc = "Resumes sessions with peers, which saves most of a handshake."}
+/* clang-format on */
+
+static const struct directive proxy_directives[] = {PEER_SSL_ROWS("proxy")};
+static const struct directive grpc_directives[] = {PEER_SSL_ROWS("grpc")};
 
 static bool refuse(struct loader *loader, const struct tls_settings *tls, const char *why)
 {
@@ -83,7 +85,7 @@ static bool check_sources(struct loader *loader, const struct tls_settings *tls)
             return refuse(loader, tls, sources[i]->why);
         if (sources[i]->template != NULL)
             return refuse(loader, tls,
-                          "variables cannot be used in \"proxy_ssl_certificate\" and its key");
+                          "variables cannot be used in a certificate for peers and its key");
     }
     return true;
 }
@@ -102,16 +104,16 @@ static bool finish(struct loader *loader, struct scope *scope, void *settings)
     return scope->parent == NULL || make_client(loader, settings);
 }
 
-bool proxy_ssl_prepare(struct conf_call *call)
+bool proxy_ssl_prepare(struct conf_call *call, const struct feature *feature)
 {
-    struct proxy_ssl_conf *conf = settings_at(call->scope->settings, proxy_ssl_feature.index);
+    struct proxy_ssl_conf *conf = settings_at(call->scope->settings, feature->index);
 
     return conf->client != NULL || make_client(call->loader, conf);
 }
 
-bool proxy_ssl_use(struct relay *r, struct slice name)
+bool proxy_ssl_use(struct relay *r, const struct feature *feature, struct slice name)
 {
-    const struct proxy_ssl_conf *conf = exchange_conf(r->x, proxy_ssl_feature);
+    const struct proxy_ssl_conf *conf = settings_at(r->x->settings, feature->index);
 
     if (conf->name != NULL && !template_eval(conf->name, &r->x->subject, &name))
         return false;
@@ -127,7 +129,15 @@ bool proxy_ssl_use(struct relay *r, struct slice name)
 struct feature proxy_ssl_feature = {
     .conf = {.name = "http_proxy",
              .conf_bytes = sizeof(struct proxy_ssl_conf),
-             .directives = directives,
-             .directive_count = COUNT(directives),
+             .directives = proxy_directives,
+             .directive_count = COUNT(proxy_directives),
+             .finish = finish},
+};
+
+struct feature grpc_ssl_feature = {
+    .conf = {.name = "http_grpc",
+             .conf_bytes = sizeof(struct proxy_ssl_conf),
+             .directives = grpc_directives,
+             .directive_count = COUNT(grpc_directives),
              .finish = finish},
 };

@@ -327,6 +327,7 @@ void relay_end_hold(struct relay *r)
     struct response *response = &x->response;
 
     deadline_disarm(&r->deadline);
+    relay_out_forget(r);
     if (!relay_is_duplex(r))
         relay_stop_asking(r);
     set_rate(r);

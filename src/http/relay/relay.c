@@ -91,6 +91,7 @@ struct relay *relay_new(struct exchange *x, const struct relay_start *start)
     r->deadline.on_expire = on_deadline;
     r->pace.on_expire = on_pace;
     r->out.last = &r->out.first;
+    r->out.kept_last = &r->out.kept;
     r->body_length = -1;
     r->spool.fd = -1;
     r->start_ms = loop_now_ms(x->loop);
@@ -208,12 +209,6 @@ void relay_release_peer(struct relay *r, bool reuse, enum outcome outcome)
     relay_close_conn(r, reuse);
 }
 
-/* Can the request still be sent whole? */
-static bool can_repeat(const struct relay *r)
-{
-    return (r->flags & RELAY_STREAMS) == 0 || r->body_sent == 0;
-}
-
 bool relay_may_go_on(const struct relay *r, unsigned cause)
 {
     const struct relay_conf *conf = r->conf;
@@ -225,7 +220,7 @@ bool relay_may_go_on(const struct relay *r, unsigned cause)
         return false;
     if (conf->next_upstream_timeout != 0 && spent_ms >= conf->next_upstream_timeout)
         return false;
-    return can_repeat(r) && (!r->any_limit || r->tries_left > 0);
+    return relay_can_repeat(r) && (!r->any_limit || r->tries_left > 0);
 }
 
 static bool begin_try(struct relay *r)
@@ -286,7 +281,8 @@ static void log_failure(const struct relay *r, const struct failure *failure, bo
  * sent again over a new one, if nobody can have acted on it. */
 static bool is_stale(const struct relay *r, const struct failure *failure)
 {
-    if (r->conn == NULL || r->received != 0 || failure->outcome != OUTCOME_RESET || !can_repeat(r))
+    if (r->conn == NULL || r->received != 0 || failure->outcome != OUTCOME_RESET ||
+        !relay_can_repeat(r))
         return false;
     if (r->conn->stream != NULL && (r->flags & RELAY_FRESH_ONLY) != 0)
         return false; /* once: a peer that refuses every stream is no better the third time */

@@ -140,6 +140,12 @@ struct relay_out {
     struct chunk **last;
     uint64_t queued_bytes;
     bool complete; /* nothing will be added */
+    /* What a stream has pulled of a body that goes by, while it may have to be sent again: from its
+     * beginning. */
+    struct chunk *kept;
+    struct chunk **kept_last;
+    uint64_t kept_bytes;
+    bool keeps_none; /* it was too much, or the answer has begun */
 };
 
 /* Bytes of the answer in a temporary file: [sent, end) are not yet queued for the client. */

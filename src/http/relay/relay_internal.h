@@ -109,6 +109,12 @@ void relay_ask_more(struct relay *r);
 /* Sends what the socket takes. False: the peer takes no more (RELAY_SEND_BROKEN is set). */
 bool relay_send(struct relay *r);
 
+/* The request will not be sent again. */
+void relay_out_forget(struct relay *r);
+
+/* Can the request still be sent whole? */
+bool relay_can_repeat(const struct relay *r);
+
 /* Forgets what was queued for the peer. */
 void relay_out_clear(struct relay *r);
 

@@ -18,16 +18,68 @@
 enum {
     PARTS_MAX = 32,                /* pieces of memory handed to the kernel at once */
     STREAM_BYTES_MAX = 128 * 1024, /* of a streamed body that wait for the peer */
+    KEEP_BYTES_MAX = 64 * 1024,    /* ... that were sent and are kept until the answer begins */
     SENDFILE_BYTES_MAX = 1 << 20,
 };
 
 static void on_body(struct exchange *x);
 
+void relay_out_forget(struct relay *r)
+{
+    chunk_release_all(r->x, r->out.kept);
+    r->out.kept = NULL;
+    r->out.kept_last = &r->out.kept;
+    r->out.kept_bytes = 0;
+    r->out.keeps_none = true;
+}
+
 void relay_out_clear(struct relay *r)
 {
     chunk_release_all(r->x, r->out.first);
+    chunk_release_all(r->x, r->out.kept);
     r->out = (struct relay_out){.last = NULL};
     r->out.last = &r->out.first;
+    r->out.kept_last = &r->out.kept;
+}
+
+bool relay_can_repeat(const struct relay *r)
+{
+    return (r->flags & RELAY_STREAMS) == 0 || r->body_sent == r->out.kept_bytes;
+}
+
+/* Of a body that goes by, if it is small: the peer may say that it did not look at it. */
+static void keep(struct relay *r, const struct chunk *from, size_t bytes)
+{
+    struct chunk *copy = NULL;
+
+    if ((r->flags & RELAY_STREAMS) == 0 || r->out.keeps_none)
+        return;
+    if (r->out.kept_bytes + bytes <= KEEP_BYTES_MAX)
+        copy = chunk_memory(r->x, slice_head(from->bytes, bytes), NULL);
+    if (copy != NULL && from->buf != NULL)
+        copy->buf = buf_ref(from->buf);
+    if (copy == NULL) {
+        relay_out_forget(r);
+        return;
+    }
+    *r->out.kept_last = copy;
+    r->out.kept_last = &copy->next;
+    r->out.kept_bytes += bytes;
+}
+
+/* What was kept goes to the front of the queue again. */
+static void rewind_body(struct relay *r)
+{
+    if (r->out.kept == NULL)
+        return;
+    *r->out.kept_last = r->out.first;
+    if (r->out.first == NULL)
+        r->out.last = r->out.kept_last;
+    r->out.first = r->out.kept;
+    r->out.queued_bytes += r->out.kept_bytes;
+    r->out.kept = NULL;
+    r->out.kept_last = &r->out.kept;
+    r->out.kept_bytes = 0;
 }
 
 static void put(struct relay *r, struct chunk *chunk)
@@ -248,6 +300,7 @@ static ssize_t pull_memory(struct relay *r, const struct chunk *chunk, char *out
     size_t n = chunk->bytes.len < max ? chunk->bytes.len : max;
 
     memcpy(out, chunk->bytes.data, n);
+    keep(r, chunk, n);
     advance(r, n);
     return (ssize_t)n;
 }
@@ -471,8 +524,9 @@ void relay_ask(struct relay *r)
     tries_of(x)->trailers = NULL;
     try->connect_ms = (int64_t)(loop_now_ms(x->loop) - try->start_ms);
     x->doing = "sending request to upstream";
-    if ((r->flags & RELAY_STREAMS) == 0) /* of a stream nothing was sent yet, or we were not here */
+    if ((r->flags & RELAY_STREAMS) == 0) /* of a stream it was kept, or we were not here */
         relay_out_clear(r);
+    rewind_body(r);
     if (r->out.first != NULL && (r->flags & RELAY_FRAMES) != 0 && r->framer != r->codec) {
         log_about(&x->log, LOG_LEVEL_ERROR, 0,
                   "the body that waits is framed for %s, but this peer speaks %s", r->framer->name,

@@ -107,8 +107,8 @@ extern const struct conf_word relay_next_words[];
 extern const struct conf_word relay_ignore_words[];
 
 /* clang-format off */
-/* `T` must have a first member `struct relay_conf relay`. */
-#define RELAY_ROWS(P, T)                                                                                               \
+/* `T` must have a first member `struct relay_conf relay`. Rows of every protocol: */
+#define RELAY_COMMON_ROWS(P, T)                                                                                        \
     {P "_connect_timeout", CTX_HTTP_ALL, MSEC(T, relay.connect_timeout), .def = "60s",                                 \
      .doc = "How long establishing a connection with a peer may take. Then the next peer is tried."},                  \
     {P "_send_timeout", CTX_HTTP_ALL, MSEC(T, relay.send_timeout), .def = "60s",                                       \
@@ -137,14 +137,26 @@ extern const struct conf_word relay_ignore_words[];
      .set = relay_set_pass_header,                                                                                     \
      .doc = "A header that is passed to the client although it is hidden by default (Date, Server, X-Accel-...).",     \
      .example = P "_pass_header Server;"},                                                                             \
+    {P "_buffer_size", CTX_HTTP_ALL, BYTES(T, relay.buffer_size), .def = "4k", .min = 256, .max = 16777216,            \
+     .doc = "How large the head of an answer may be. A larger one is answered with 502."},                             \
+    {P "_intercept_errors", CTX_HTTP_ALL, FLAG(T, relay.intercept_errors), .def = "off",                               \
+     .doc = "Whether answers with a status of 300 and more are replaced by what error_page has for that status."},     \
+    {P "_socket_keepalive", CTX_HTTP_ALL, FLAG(T, relay.socket_keepalive), .def = "off",                               \
+     .doc = "Whether SO_KEEPALIVE is set on connections to peers."},                                                   \
+    {P "_bind", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 2, .set = relay_set_bind,                             \
+     .doc = "Local address of connections to peers, with variables if wanted; `transparent` allows addresses that "    \
+            "are not local ones; `off` cancels what was inherited.",                                                   \
+     .example = P "_bind 127.0.0.1;"}
+
+/* And those of protocols whose bodies can be buffered. */
+#define RELAY_ROWS(P, T)                                                                                               \
+    RELAY_COMMON_ROWS(P, T),                                                                                           \
     {P "_buffering", CTX_HTTP_ALL, FLAG(T, relay.buffering), .def = "on",                                              \
      .doc = "Whether the answer is read as fast as the peer sends it, into memory and a temporary file. Off: only "    \
             "as fast as the client takes it. X-Accel-Buffering in the answer decides for one answer."},                \
     {P "_request_buffering", CTX_HTTP_ALL, FLAG(T, relay.request_buffering), .def = "on",                              \
      .doc = "Whether the whole body of a request is read before a peer is asked. Off: it is passed on as it comes, "   \
             "and cannot be sent to another peer once a part of it was sent."},                                         \
-    {P "_buffer_size", CTX_HTTP_ALL, BYTES(T, relay.buffer_size), .def = "4k", .min = 256, .max = 16777216,            \
-     .doc = "How large the head of an answer may be. A larger one is answered with 502."},                             \
     {P "_buffers", CTX_HTTP_ALL, BUFFERS(T, relay.buffers), .def = "8 4k", .check = relay_check_buffers,               \
      .doc = "How much of an answer may wait for the client in memory: number and size. At least two."},                \
     {P "_busy_buffers_size", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 1, .set = relay_set_busy_buffers,        \
@@ -161,12 +173,8 @@ extern const struct conf_word relay_ignore_words[];
      .doc = "Folder of temporary files. They have no name, so the levels of subfolders that may follow are accepted "  \
             "and not needed.",                                                                                         \
      .example = P "_temp_path /var/cache/" P "_temp;"},                                                                \
-    {P "_intercept_errors", CTX_HTTP_ALL, FLAG(T, relay.intercept_errors), .def = "off",                               \
-     .doc = "Whether answers with a status of 300 and more are replaced by what error_page has for that status."},     \
     {P "_ignore_client_abort", CTX_HTTP_ALL, FLAG(T, relay.ignore_client_abort), .def = "off",                         \
      .doc = "Whether the peer may finish its answer after the client has gone."},                                      \
-    {P "_socket_keepalive", CTX_HTTP_ALL, FLAG(T, relay.socket_keepalive), .def = "off",                               \
-     .doc = "Whether SO_KEEPALIVE is set on connections to peers."},                                                   \
     {P "_pass_request_headers", CTX_HTTP_ALL, FLAG(T, relay.pass_request_headers), .def = "on",                        \
      .doc = "Whether the client's header fields are passed to the peer."},                                             \
     {P "_pass_request_body", CTX_HTTP_ALL, FLAG(T, relay.pass_request_body), .def = "on",                              \
@@ -176,10 +184,6 @@ extern const struct conf_word relay_ignore_words[];
     {P "_limit_rate", CTX_HTTP_ALL, CUSTOM, .def = "0", .args_min = 1, .args_max = 1, .set = relay_set_limit_rate,     \
      .doc = "How many bytes per second are read of an answer, when it is buffered; 0: no limit. May have variables.",  \
      .example = P "_limit_rate 1m;"},                                                                                  \
-    {P "_bind", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 2, .set = relay_set_bind,                             \
-     .doc = "Local address of connections to peers, with variables if wanted; `transparent` allows addresses that "    \
-            "are not local ones; `off` cancels what was inherited.",                                                   \
-     .example = P "_bind 127.0.0.1;"},                                                                                 \
     {P "_send_lowat", CTX_HTTP_ALL, NOTHING, .def = "0", .args_min = 1, .args_max = 1, .quiet = true,                  \
      .noop = "Linux has no settable low-water mark for sending",                                                       \
      .doc = "Accepted; no effect on Linux."}

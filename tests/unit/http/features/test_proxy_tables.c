@@ -1,13 +1,14 @@
-/* Goal: every row of proxy_* has its sentence, a default that parses, and bounds that refuse. */
+/* Goal: every row of proxy_* and grpc_* has its sentence, a default that parses, and bounds that
+ * refuse. */
 #include "tests/unit/table_walk.h"
 
 #include "config/regex.h"
 #include "config/snapshot.h"
 #include "http/features/proxy_internal.h"
 
-TEST(the_tables_hold)
+static void walk_rows(const struct feature *feature)
 {
-    const struct conf_feature *features[] = {&http_proxy_feature.conf};
+    const struct conf_feature *features[] = {&feature->conf};
     struct snapshot *snapshot = snapshot_new();
     struct table_walk walk = {.features = features, .count = 1, .context = snapshot};
 
@@ -20,11 +21,27 @@ TEST(the_tables_hold)
     snapshot_unref(snapshot);
 }
 
-TEST(every_row_can_be_shown)
+TEST(rows_of_proxy_hold)
 {
-    for (size_t i = 0; i < http_proxy_feature.conf.directive_count; i++) {
-        const struct directive *row = &http_proxy_feature.conf.directives[i];
+    walk_rows(&http_proxy_feature);
+}
+
+TEST(rows_of_grpc_hold)
+{
+    walk_rows(&http_grpc_feature);
+}
+
+static void check_shown(const struct feature *feature)
+{
+    for (size_t i = 0; i < feature->conf.directive_count; i++) {
+        const struct directive *row = &feature->conf.directives[i];
 
         CHECK(row->def != NULL || row->example != NULL, row->name);
     }
+}
+
+TEST(every_row_can_be_shown)
+{
+    check_shown(&http_proxy_feature);
+    check_shown(&http_grpc_feature);
 }

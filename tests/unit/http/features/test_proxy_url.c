@@ -45,7 +45,7 @@ TEST(urls)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct proxy_url url;
         const char *error = NULL;
-        bool ok = proxy_parse_url(slice_of(cases[i].in), &url, &error);
+        bool ok = proxy_parse_url(slice_of(cases[i].in), &proxy_kind, &url, &error);
 
         CHECK_EQ(ok, cases[i].authority != NULL, cases[i].in);
         CHECK_EQ(error == NULL, ok, "%s: a reason exactly when refused", cases[i].in);
