@@ -42,6 +42,8 @@ struct apps *apps_new(struct loop *loop, const char *home, const struct log *log
         .loop = loop, .log = log, .observer = *observer, .sampling = {.on_expire = on_sampling}};
     list_init(&apps->apps);
     list_init(&apps->operations);
+    list_init(&apps->followers);
+    apps->next_port = (unsigned)getpid() * 31; /* runners side by side begin at different ones */
     sinks_init(&apps->sinks, loop, log);
     apps->home = strdup(home);
     for (size_t i = 0; apps->home != NULL && i < COUNT(folders); i++) {
@@ -64,6 +66,7 @@ void apps_free(struct apps *apps)
         return;
     apps->stopping = true;
     list_each(it, keep, &apps->apps) app_free(container_of(it, struct app, link));
+    followers_end(apps);
     operations_check(apps);
     assert(list_empty(&apps->operations));
     deadline_disarm(&apps->sampling);
@@ -108,6 +111,7 @@ struct app *app_new(struct apps *apps, struct app_spec *spec)
 
 void app_free(struct app *app)
 {
+    follow_gone(app);
     rollout_free(app->rollout);
     app->rollout = NULL;
     list_each(it, keep, &app->instances) instance_free(container_of(it, struct instance, link));
@@ -118,6 +122,7 @@ void app_free(struct app *app)
     cluster_fini(&app->cluster);
     list_remove(&app->link);
     spec_unref(app->spec);
+    json_decref(app->told);
     free(app->name);
     free(app);
 }
@@ -332,6 +337,17 @@ void app_changed(struct app *app)
 
     if (observer->on_change != NULL)
         observer->on_change(observer->context, app->name);
+    follow_changed(app);
+}
+
+void app_wake(struct app *app)
+{
+    if (!app->idle || app->apps->stopping)
+        return;
+    app->idle = false;
+    log_write(app->apps->log, LOG_LEVEL_NOTICE, 0, "app %s: somebody asks for it", app->name);
+    list_each(it, keep, &app->instances)
+        instance_event(container_of(it, struct instance, link), EVENT_START);
 }
 
 static void tell_if_idle(struct apps *apps)

@@ -4,6 +4,8 @@
  * when it has happened. Runs in: master's loop. */
 #pragma once
 
+#include "base/slice.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -39,6 +41,22 @@ void apps_reopen_logs(struct apps *apps);
 
 /* Is this child one of ours? Then its end is noticed here, and nobody else may wait for it. */
 bool apps_know_pid(const struct apps *apps, pid_t pid);
+
+/* Somebody who is told, in lines of JSON, how each app can be reached: see docs/architecture.md. */
+struct follower;
+
+struct apps_listener {
+    void (*tell)(void *context, struct slice line); /* one app, with the line's end */
+    void (*ended)(void *context);                   /* the apps are gone, and so is the follower */
+    void *context;
+};
+
+/* Tells of every app at once, then of each change. NULL: no memory. */
+struct follower *apps_follow(struct apps *apps, const struct apps_listener *listener);
+
+/* What it says: {"do":"wake"} and {"do":"load"}; what makes no sense is nothing. */
+void follower_hear(struct follower *follower, json_t *line);
+void apps_unfollow(struct follower *follower);
 
 /* `result` is borrowed and may be NULL; `ok` false: result holds {"message": ...}. */
 typedef void apps_answer_fn(void *context, bool ok, json_t *result);

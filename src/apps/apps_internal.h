@@ -60,13 +60,19 @@ struct instance {
     struct channel channel;
     struct ready_probe probe;
     int port;
-    char *socket;        /* owned */
-    unsigned runs;       /* processes so far: tells a restart from none */
-    unsigned restarts;   /* shown */
-    unsigned unstable;   /* unstable starts in a row */
-    uint64_t delay_ms;   /* WAITING: how long */
-    uint64_t backoff_ms; /* the last delay */
-    double crash_level;  /* see policy.h */
+    char *socket;     /* owned */
+    unsigned serial;  /* of the process: what balancers call it */
+    bool draining;    /* stopping: it gets no new request, and is signalled when none is left */
+    bool drain_blind; /* ... somebody who had requests on it cannot say any more */
+    uint64_t drain_version;  /* the app's when that was told; 0: not yet */
+    uint64_t drain_until_ms; /* the end of its budget */
+    uint64_t unused_ms;      /* since when nobody has had a request on it; 0: somebody has */
+    unsigned runs;           /* processes so far: tells a restart from none */
+    unsigned restarts;       /* shown */
+    unsigned unstable;       /* unstable starts in a row */
+    uint64_t delay_ms;       /* WAITING: how long */
+    uint64_t backoff_ms;     /* the last delay */
+    double crash_level;      /* see policy.h */
     uint64_t crashed_ms;
     uint64_t created_ms; /* monotonic: of the counters */
     uint64_t started_ms; /* monotonic */
@@ -93,7 +99,9 @@ struct app {
     struct deadline schedule;
     struct cron cron;
     struct watch *watch; /* owned; NULL: not watched */
-    bool own_ports;      /* the balancer has the public address: each instance gets one */
+    json_t *told;        /* owned: what followers know of it */
+    uint64_t version;    /* of what they know */
+    bool idle;           /* stopped until somebody asks for it */
 };
 
 struct apps {
@@ -103,9 +111,13 @@ struct apps {
     char *home; /* owned */
     struct list apps;
     struct list operations;
+    struct list followers;
     struct sinks sinks;
     struct deadline sampling;
     int next_id;
+    unsigned next_serial;
+    unsigned next_port;
+    uint64_t version; /* the last one given to an app */
     bool stopping;
 };
 
@@ -138,6 +150,7 @@ void app_use_spec(struct app *app, struct app_spec *spec); /* takes a reference 
 struct instance *app_add(struct app *app);                 /* NULL: no memory */
 size_t app_count(const struct app *app);
 void app_changed(struct app *app);
+void app_wake(struct app *app);              /* if it is idle: somebody asks for it */
 void app_settled(struct instance *instance); /* its state is another one: who waits is told */
 void app_remove(struct instance *instance);  /* stops and forgets it */
 int apps_next_id(struct apps *apps);
@@ -162,6 +175,19 @@ void rollout_on_settled(struct rollout *rollout, struct instance *instance);
 void rollout_on_gone(struct rollout *rollout, const struct instance *instance);
 void rollout_free(struct rollout *rollout);
 bool app_overlaps(const struct app *app); /* may the new one run beside the old? */
+
+/* follow.c */
+struct app_load { /* what all followers say together */
+    uint64_t requests, waiting, active;
+    uint64_t queue_us; /* the largest */
+};
+bool spec_has_address(const struct app_spec *spec); /* each instance one of its own */
+void follow_changed(struct app *app);
+void follow_gone(struct app *app); /* it is about to be freed */
+/* True: nothing new comes to it; its timer expires when what runs on it is done. */
+bool follow_drain(struct instance *instance);
+struct app_load follow_load(const struct app *app);
+void followers_end(struct apps *apps);
 
 /* watch.c */
 struct watch *watch_new(struct loop *loop, const struct app_spec *spec,

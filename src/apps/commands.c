@@ -166,6 +166,8 @@ static bool start_new(const struct ask *ask, struct operation *operation, struct
         if (spec->autostart && !operation_add(operation, instance))
             return false;
     }
+    app->idle = !spec->autostart;
+    app_changed(app);
     if (!spec->autostart)
         return true;
     list_each(it, keep, &app->instances)
@@ -310,8 +312,11 @@ static void act(const struct ask *ask, enum goal goal, enum instance_event event
     operation = operation_new(ask->apps, goal, ask->answer, ask->context);
     for (size_t i = 0; operation != NULL && i < selection.count; i++)
         operation_add(operation, selection.items[i]);
-    for (size_t i = 0; operation != NULL && i < selection.count; i++)
+    for (size_t i = 0; operation != NULL && i < selection.count; i++) {
+        selection.items[i]->app->idle = false; /* whoever stops it does not want it woken */
         instance_event(selection.items[i], event);
+        app_changed(selection.items[i]->app);
+    }
     selection_free(&selection);
     if (operation != NULL)
         operation_begin(operation);

@@ -81,6 +81,9 @@ static const struct field fields[] = {
     ROW(killed),
     ROW(pid),
     ROW(port),
+    ROW(serial),
+    ROW(draining),
+    ROW(drain_until_ms),
     ROW(runs),
     ROW(restarts),
     ROW(unstable),
@@ -204,9 +207,9 @@ static json_t *pack_app(struct packing *packing, const struct app *app)
         instances, pack_instance(packing, container_of(it, struct instance, link), false));
     list_each(old, keep_old, &app->retiring) json_array_append_new(
         instances, pack_instance(packing, container_of(old, struct instance, link), true));
-    return json_pack("{s:o, s:b, s:o, s:o}", "spec", pack_spec(packing, app->spec), "own_ports",
-                     app->own_ports, "cluster", cluster_pack(&app->cluster, packing->fds),
-                     "instances", instances);
+    return json_pack("{s:o, s:b, s:o, s:o}", "spec", pack_spec(packing, app->spec), "idle",
+                     app->idle, "cluster", cluster_pack(&app->cluster, packing->fds), "instances",
+                     instances);
 }
 
 static json_t *pack_outputs(struct packing *packing, const struct sinks *sinks)
@@ -247,8 +250,9 @@ json_t *apps_pack(const struct apps *apps, json_t *fds)
 
     list_each(it, keep, &apps->apps)
         json_array_append_new(list, pack_app(&packing, container_of(it, struct app, link)));
-    state = json_pack("{s:i, s:o, s:o, s:o, s:o}", "next_id", apps->next_id, "apps", list,
-                      "outputs", pack_outputs(&packing, &apps->sinks), "files",
+    state = json_pack("{s:i, s:i, s:I, s:o, s:o, s:o, s:o}", "next_id", apps->next_id,
+                      "next_serial", (int)apps->next_serial, "version", (json_int_t)apps->version,
+                      "apps", list, "outputs", pack_outputs(&packing, &apps->sinks), "files",
                       pack_files(&apps->sinks), "specs", packing.specs);
     free(packing.known);
     return state;
@@ -356,6 +360,8 @@ static void unpack_instance(const struct unpacking *unpacking, struct app *app, 
         return;
     for (size_t i = 0; i < COUNT(fields); i++)
         field_unpack(&fields[i], instance, json_object_get(from, fields[i].name));
+    /* who follows us comes again, but what it had under way it tells only if that changes */
+    instance->drain_blind = instance->draining;
     snprintf(instance->reason, sizeof instance->reason, "%s", reason == NULL ? "" : reason);
     instance->socket = path == NULL ? NULL : strdup(path);
     if (spec != NULL) {
@@ -383,7 +389,7 @@ static void unpack_app(const struct unpacking *unpacking, const json_t *from)
                   "an app was lost in the update of the runner");
         return;
     }
-    app->own_ports = json_is_true(json_object_get(from, "own_ports"));
+    app->idle = json_is_true(json_object_get(from, "idle"));
     if (!cluster_unpack(&app->cluster, json_object_get(from, "cluster")))
         log_write(unpacking->apps->log, LOG_LEVEL_ERROR, 0,
                   "app %s: a listening socket was lost in the update of the runner", app->name);
@@ -433,6 +439,8 @@ void apps_unpack(struct apps *apps, const json_t *state)
     json_array_foreach(json_object_get(state, "apps"), index, app) unpack_app(&unpacking, app);
     unpack_outputs(&unpacking, state);
     apps->next_id = (int)json_integer_value(json_object_get(state, "next_id"));
+    apps->next_serial = (unsigned)json_integer_value(json_object_get(state, "next_serial"));
+    apps->version = (uint64_t)json_integer_value(json_object_get(state, "version"));
     forget_specs(&unpacking);
     diag_fini(&diag);
 }

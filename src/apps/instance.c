@@ -94,6 +94,7 @@ static enum instance_state start(struct instance *instance)
     if (instance->app->apps->stopping)
         return STATE_STOPPED;
     take_spec(instance);
+    instance->app->idle = false;
     instance->runs++;
     instance->sampled_ms = 0;
     instance->rss_bytes = 0;
@@ -195,7 +196,7 @@ static enum instance_state ended(struct instance *instance)
 /* pm2's wait_ready goes on without the message; what was said to be the condition does not. */
 static enum instance_state late(struct instance *instance)
 {
-    if (instance->spec->ready == NULL && !instance->trial) {
+    if (instance->spec->wait_ready && instance->spec->ready == NULL && !instance->trial) {
         say(instance, LOG_LEVEL_WARN, "did not say that it is ready in time, taken as online");
         return STATE_ONLINE;
     }
@@ -207,7 +208,8 @@ static enum instance_state late(struct instance *instance)
 
 static enum instance_state stop(struct instance *instance)
 {
-    process_ask_to_stop(instance);
+    if (!follow_drain(instance))
+        process_ask_to_stop(instance);
     return STATE_STOPPING;
 }
 
@@ -231,8 +233,9 @@ static enum instance_state not_again(struct instance *instance)
 
 static enum instance_state lose_patience(struct instance *instance)
 {
-    if (instance->disconnecting) {
+    if (instance->disconnecting || instance->draining) {
         instance->disconnecting = false;
+        instance->draining = false;
         process_ask_to_stop(instance);
         return STATE_STOPPING;
     }
@@ -248,6 +251,7 @@ static enum instance_state has_stopped(struct instance *instance)
     bool wanted = instance->start_again;
 
     instance->start_again = false;
+    instance->reason[0] = '\0';
     return wanted ? restart_fresh(instance) : STATE_STOPPED;
 }
 

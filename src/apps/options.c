@@ -52,6 +52,8 @@ const struct option app_options[] = {
      .doc = "The variable that holds the number of the instance."},
     {"socket", NULL, BOOL(socket), .def = "false",
      .doc = "PORT is the path of a unix socket of the instance's own."},
+    {"balance", NULL, BOOL(balance), .def = "false",
+     .doc = "Each instance gets a free port in PORT, for a balancer that has the public one."},
     /* life */
     {"autostart", NULL, BOOL(autostart), .def = "true",
      .doc = "false: known, but stopped until somebody starts it."},
@@ -71,6 +73,8 @@ const struct option app_options[] = {
      .doc = "An app that fails more often than max_restarts in this time is errored; 0: off."},
     {"kill_timeout", NULL, MSEC(kill_timeout_ms), .def = "1600", .max = HOUR_MS, .flag = "-k",
      .doc = "How long a stopping app has before it is killed."},
+    {"drain_timeout", NULL, MSEC(drain_timeout_ms), .def = "30s", .max = 24 * HOUR_MS,
+     .doc = "How long balanced requests on a stopping instance have to finish before it is told."},
     {"kill_signal", NULL, TEXT(kill_signal), .def = "SIGINT",
      .doc = "The signal that asks an app to stop."},
     {"shutdown_with_message", NULL, BOOL(shutdown_with_message), .def = "false",

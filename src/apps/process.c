@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 10 * 1000, NOTIFY_NAME_BYTES = 64 };
+enum { DRAIN_MS = 10 * 1000, NOTIFY_NAME_BYTES = 64, PORT_FIRST = 20000, PORT_LAST = 32767 };
 
 /* What is handed to the child and closed here afterwards, or kept if it was started. */
 struct kit {
@@ -31,23 +31,47 @@ struct kit {
     char notify[NOTIFY_NAME_BYTES];
 };
 
-/* One that is free now. Somebody may take it before the app does: then the app fails and gets
- * another. */
-static int free_port(void)
+static bool port_is_free(int port)
 {
     struct listen_options options = {.backlog = 1, .fastopen = -1};
-    struct address address = {.len = sizeof address.un};
-    int port = 0;
-    int fd;
+    char text[32];
+    int fd = -1;
 
-    if (!address_parse(slice_of("127.0.0.1:0"), 0, &options.address))
-        return 0;
-    fd = socket_listen(&options);
-    if (fd >= 0 && getsockname(fd, &address.any, &address.len) == 0)
-        port = address_port(&address);
+    snprintf(text, sizeof text, "127.0.0.1:%d", port);
+    if (address_parse(slice_of(text), 0, &options.address))
+        fd = socket_listen(&options);
     if (fd >= 0)
         close(fd);
-    return port;
+    return fd >= 0;
+}
+
+static bool port_is_given(const struct apps *apps, int port)
+{
+    list_each(it, keep, (struct list *)&apps->apps)
+    {
+        const struct app *app = container_of(it, struct app, link);
+
+        list_each(one, next, (struct list *)&app->instances)
+        {
+            if (container_of(one, struct instance, link)->port == port)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* One that is free now, below those that the kernel takes for outgoing connections, and not the
+ * last one that became free: somebody may still believe that another app is there. Should a
+ * stranger take it before the app does, the app fails and gets the next. 0: none. */
+static int free_port(struct apps *apps)
+{
+    for (int tries = 0; tries <= PORT_LAST - PORT_FIRST; tries++) {
+        int port = PORT_FIRST + (int)(apps->next_port++ % (PORT_LAST - PORT_FIRST + 1));
+
+        if (!port_is_given(apps, port) && port_is_free(port))
+            return port;
+    }
+    return 0;
 }
 
 static void choose_address(struct instance *instance)
@@ -65,8 +89,8 @@ static void choose_address(struct instance *instance)
         instance->socket = path;
         if (path != NULL)
             unlink(path);
-    } else if (app->own_ports) {
-        instance->port = free_port();
+    } else if (instance->spec->balance) {
+        instance->port = free_port(app->apps);
     }
 }
 
@@ -258,6 +282,7 @@ bool process_start(struct instance *instance)
     bool started;
 
     assert(instance->pid == 0);
+    instance->serial = ++instance->app->apps->next_serial;
     diag_init(&kit.diag);
     kit.arena = arena_new(8192);
     choose_address(instance);
@@ -287,6 +312,7 @@ void process_forget(struct instance *instance)
 {
     char *path;
 
+    instance->draining = false;
     channel_close(&instance->channel);
     if (instance->probe.loop != NULL)
         ready_end(&instance->probe);

@@ -26,7 +26,7 @@ struct rollout {
 
 bool app_overlaps(const struct app *app)
 {
-    return spec_is_cluster(app->spec) || app->spec->socket || app->own_ports;
+    return spec_is_cluster(app->spec) || spec_has_address(app->spec);
 }
 
 static struct instance *find(const struct app *app, int id)

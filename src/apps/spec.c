@@ -446,8 +446,10 @@ static bool derive_ready(struct reading *reading)
      * goes on regardless */
     spec->trial_timeout_ms = spec->listen_timeout_ms == 0 ? 30000 : spec->listen_timeout_ms;
     if (spec->listen_timeout_ms == 0)
-        spec->listen_timeout_ms = spec->ready == NULL ? 3000 : 30000;
-    spec->ready_kind = spec->wait_ready ? READY_IPC : READY_SPAWNED;
+        spec->listen_timeout_ms = spec->ready == NULL && spec->wait_ready ? 3000 : 30000;
+    spec->ready_kind = spec->wait_ready                ? READY_IPC
+                       : spec->balance || spec->socket ? READY_TCP
+                                                       : READY_SPAWNED;
     if (spec->ready == NULL)
         return true;
     for (size_t i = 0; i < COUNT(kinds); i++) {
@@ -491,6 +493,11 @@ static bool derive_rest(struct reading *reading)
     if (spec->exec_mode != NULL && strncmp(spec->exec_mode, "fork", 4) != 0 &&
         strncmp(spec->exec_mode, "cluster", 7) != 0)
         return wrong(reading, "\"fork\" or \"cluster\"");
+    reading->key = "balance";
+    if (spec->balance && spec->port > 0)
+        return wrong(reading, "off where there is a \"port\": each instance gets one of its own");
+    if (spec->balance && spec->exec_mode != NULL && strncmp(spec->exec_mode, "cluster", 7) == 0)
+        return wrong(reading, "off with exec_mode cluster, whose instances share their sockets");
     reading->key = "log_type";
     if (spec->log_type != NULL && strcmp(spec->log_type, "json") != 0 &&
         strcmp(spec->log_type, "raw") != 0)
@@ -631,5 +638,5 @@ bool spec_is_cluster(const struct app_spec *spec)
     bool wanted = spec->exec_mode != NULL ? strncmp(spec->exec_mode, "cluster", 7) == 0
                                           : spec->instances != NULL;
 
-    return wanted && !spec->socket && launch_is_node(spec);
+    return wanted && !spec->socket && !spec->balance && launch_is_node(spec);
 }

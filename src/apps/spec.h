@@ -59,6 +59,8 @@ struct app_spec {
     char *increment_var;
     char *instance_var;
     bool socket;
+    bool balance;
+    uint64_t drain_timeout_ms;
     bool autostart;
     bool autorestart;
     struct codes stop_exit_codes;

@@ -1,5 +1,5 @@
 /* The app runner's commands on the control socket: {"command":"app","do":"start", ...}.
- * Runs in: master's loop. */
+ * Runs in: runner's loop. */
 #pragma once
 
 struct apps;

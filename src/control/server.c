@@ -1,4 +1,4 @@
-/* The control socket. Runs in: master's loop. */
+/* The control socket. Runs in: master's or runner's loop. */
 #include "control/server.h"
 
 #include "base/arena.h"
@@ -18,6 +18,7 @@ enum {
     LINE_BYTES_MAX = 16 << 20, /* specs of many apps with their environments */
     CONNECTIONS_MAX = 64,
     BACKLOG = 64,
+    STREAM_BYTES_MAX = 1 << 20, /* that a follower has not read */
 };
 
 struct control_server {
@@ -37,8 +38,10 @@ struct connection {
     struct request *waiting; /* the request not answered yet, or NULL */
     char *line;              /* owned */
     size_t len, capacity;
-    char *unsent; /* owned: the end of an answer the client has not taken yet, or NULL */
+    char *unsent; /* owned: what the client has not taken yet, or NULL */
     size_t unsent_len, sent;
+    bool is_stream;                   /* its lines are the listener's, not commands */
+    struct control_listener listener; /* no callbacks: the other side of a stream has gone */
     struct task go_on; /* to the next line, when a command that took a while has been answered */
 };
 
@@ -70,9 +73,19 @@ int control_listen(const char *path)
     return fd;
 }
 
+static void end_stream(struct connection *connection)
+{
+    struct control_listener listener = connection->listener;
+
+    connection->listener = (struct control_listener){.on_line = NULL};
+    if (listener.on_end != NULL)
+        listener.on_end(listener.context);
+}
+
 /* A task that is still queued frees it: its place in the list of tasks must stay. */
 static void connection_free(struct connection *connection)
 {
+    end_stream(connection);
     if (connection->waiting != NULL)
         connection->waiting->connection = NULL;
     connection->waiting = NULL;
@@ -146,10 +159,16 @@ static void request_free(struct request *request)
 
 static void run_line(struct connection *connection, struct slice line);
 
+/* A command's line waits for the answer to the one before it; what a follower says does not. */
+static bool may_run(const struct connection *connection)
+{
+    return connection->is_stream || (connection->waiting == NULL && connection->unsent == NULL);
+}
+
 /* Runs complete lines until one has to wait for its answer, or the answer for the client. */
 static void run_lines(struct connection *connection)
 {
-    while (connection->waiting == NULL && connection->unsent == NULL && connection->len > 0) {
+    while (connection->len > 0 && may_run(connection)) {
         char *end = memchr(connection->line, '\n', connection->len);
         size_t used = end == NULL ? 0 : (size_t)(end - connection->line) + 1;
 
@@ -185,6 +204,59 @@ static void answer(struct control_request *public, bool ok, struct slice text, b
     loop_defer(connection->server->loop, &connection->go_on);
 }
 
+struct control_stream *control_stream_open(struct control_request *public,
+                                           const struct control_listener *listener)
+{
+    struct request *request = container_of(public, struct request, public);
+    struct connection *connection = request->connection;
+
+    request_free(request);
+    if (connection == NULL)
+        return NULL;
+    connection->is_stream = true;
+    connection->listener = *listener;
+    return (struct control_stream *)connection;
+}
+
+/* What is on its way already is moved to the front: the queue holds only what is to be sent. */
+static bool enqueue(struct connection *connection, struct slice text)
+{
+    size_t rest = connection->unsent_len - connection->sent;
+    char *queue = NULL;
+
+    if (rest + text.len <= STREAM_BYTES_MAX)
+        queue = malloc(rest + text.len);
+    if (queue == NULL)
+        return false;
+    if (rest > 0)
+        memcpy(queue, connection->unsent + connection->sent, rest);
+    memcpy(queue + rest, text.data, text.len);
+    free(connection->unsent);
+    connection->unsent = queue;
+    connection->unsent_len = rest + text.len;
+    connection->sent = 0;
+    return true;
+}
+
+void control_stream_send(struct control_stream *stream, struct slice line)
+{
+    struct connection *connection = (struct connection *)stream;
+
+    assert(connection->is_stream);
+    if (enqueue(connection, line))
+        send_rest(connection);
+    else
+        shutdown(connection->io.fd, SHUT_RDWR); /* its end is announced */
+}
+
+void control_stream_close(struct control_stream *stream)
+{
+    struct connection *connection = (struct connection *)stream;
+
+    connection->listener = (struct control_listener){.on_line = NULL};
+    shutdown(connection->io.fd, SHUT_RDWR);
+}
+
 void control_answer(struct control_request *request, bool ok, struct slice text)
 {
     answer(request, ok, text, false);
@@ -196,7 +268,7 @@ void control_answer_json(struct control_request *request, bool ok, struct slice 
 }
 
 /* The request is a copy: it may outlive the connection. */
-static void run_line(struct connection *connection, struct slice line)
+static void run_command(struct connection *connection, struct slice line)
 {
     struct control_server *server = connection->server;
     struct arena *arena = arena_new(1024);
@@ -218,6 +290,14 @@ static void run_line(struct connection *connection, struct slice line)
                  slice_of(body == NULL ? "not a JSON object in one line" : "unknown command"),
                  false);
     arena_drop(arena);
+}
+
+static void run_line(struct connection *connection, struct slice line)
+{
+    if (!connection->is_stream)
+        run_command(connection, line);
+    else if (connection->listener.on_line != NULL)
+        connection->listener.on_line(connection->listener.context, line);
 }
 
 /* False: the line is too long, or there is no memory. */
@@ -263,7 +343,7 @@ static void on_bytes(struct io *io, unsigned events)
     struct connection *connection = container_of(io, struct connection, io);
 
     (void)events;
-    if (connection->unsent != NULL && !send_rest(connection))
+    if (connection->unsent != NULL && !send_rest(connection) && !connection->is_stream)
         return;
     if (read_lines(connection))
         run_lines(connection); /* lines that came while an earlier one was waiting */
@@ -369,7 +449,7 @@ void control_server_each(const struct control_server *server,
     {
         const struct connection *connection = container_of(it, struct connection, link);
 
-        if (connection->waiting == NULL && connection->unsent == NULL)
+        if (connection->waiting == NULL && connection->unsent == NULL && !connection->is_stream)
             fn(context, connection->io.fd, slice_make(connection->line, connection->len));
     }
 }

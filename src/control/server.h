@@ -4,7 +4,9 @@
  *   {"ok":false,"message":"pelayan: [emerg] unknown directive ..."}
  *
  * Only root and the user the master runs as are heard. A command may answer later; its connection
- * waits. A client that leaves earlier changes nothing. Runs in: master's loop. */
+ * waits. A client that leaves earlier changes nothing. Instead of answering, a command may turn its
+ * connection into a stream, which gets lines as things happen. Runs in: master's or runner's loop.
+ */
 #pragma once
 
 #include "base/list.h"
@@ -46,6 +48,26 @@ void control_answer(struct control_request *request, bool ok, struct slice text)
 
 /* As control_answer(), with a JSON value as the `result` instead of a text as the `message`. */
 void control_answer_json(struct control_request *request, bool ok, struct slice value);
+
+struct control_stream;
+
+struct control_listener {
+    void (*on_line)(void *context, struct slice line); /* the client said something; no answer */
+    void (*on_end)(void *context); /* it has left, or does not read: the stream is gone */
+    void *context;
+};
+
+/* Instead of an answer: frees `request`, and its connection stays open for lines in both
+ * directions until on_end(). NULL: the client has left already, and on_end() does not come. */
+struct control_stream *control_stream_open(struct control_request *request,
+                                           const struct control_listener *listener);
+
+/* Queues a line (with its end) and sends what the client takes. Who lets a megabyte pile up is
+ * dropped: on_end() comes later, from the loop. */
+void control_stream_send(struct control_stream *stream, struct slice line);
+
+/* Ends it from this side: no callback comes any more. */
+void control_stream_close(struct control_stream *stream);
 
 /* The listening descriptor, for handing it to the next program. */
 int control_server_fd(const struct control_server *server);

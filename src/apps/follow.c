@@ -1,0 +1,464 @@
+/* Telling balancers where apps can be reached, and hearing how busy they are.
+ *
+ * What is told of an app is one line of JSON, with a version that grows with each change. A
+ * balancer says with its reports which version it goes by, so that "nothing runs on it" is believed
+ * only of one that knows that nothing new may run there. Runs in: runner's loop. */
+#include "apps/apps_internal.h"
+#include "base/log.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    GRACE_MS = 300,     /* for reports of who does not say which version it goes by */
+    ACTIVES_MAX = 4096, /* more instances than that has no app */
+};
+
+struct active {
+    unsigned serial;
+    unsigned requests;
+};
+
+/* What one follower has said of one app. */
+struct load {
+    struct list link; /* in follower->loads */
+    struct app *app;
+    uint64_t version;
+    struct app_load sum;
+    struct active *actives; /* owned */
+    size_t count;
+};
+
+struct follower {
+    struct list link; /* in apps->followers */
+    struct apps *apps;
+    struct apps_listener listener;
+    struct list loads;
+};
+
+/* ---- what is told */
+
+bool spec_has_address(const struct app_spec *spec)
+{
+    return spec->socket || spec->balance;
+}
+
+/* One that all instances share belongs to the first of them. */
+static bool write_address(const struct instance *instance, bool *shared, char *out, size_t bytes)
+{
+    *shared = !spec_has_address(instance->spec);
+    if (instance->socket != NULL)
+        return snprintf(out, bytes, "unix:%s", instance->socket) < (int)bytes;
+    if (instance->port == 0)
+        return false;
+    return snprintf(out, bytes, "127.0.0.1:%d", instance->port) < (int)bytes;
+}
+
+static void tell_instance(json_t *list, const struct instance *instance, bool *shared_is_told)
+{
+    char address[160];
+    bool shared;
+
+    if (instance->state != STATE_ONLINE && !instance->draining)
+        return;
+    if (!write_address(instance, &shared, address, sizeof address) || (shared && *shared_is_told))
+        return;
+    *shared_is_told = *shared_is_told || shared;
+    json_array_append_new(list,
+                          json_pack("{s:i, s:s, s:s}", "id", (int)instance->serial, "address",
+                                    address, "state", instance->draining ? "draining" : "ready"));
+}
+
+static json_t *tell_instances(const struct app *app)
+{
+    json_t *list = json_array();
+    bool shared_is_told = false;
+
+    list_each(it, keep, (struct list *)&app->instances)
+        tell_instance(list, container_of(it, struct instance, link), &shared_is_told);
+    list_each(old, keep_old, (struct list *)&app->retiring)
+        tell_instance(list, container_of(old, struct instance, link), &shared_is_told);
+    return list;
+}
+
+struct census {
+    unsigned living, ready, coming;
+    const char *reason;
+};
+
+static void count(const struct instance *instance, struct census *census)
+{
+    census->living += !instance->free_after;
+    census->ready += instance->state == STATE_ONLINE;
+    census->coming += instance->state == STATE_STARTING || instance->state == STATE_WAITING ||
+                      instance->start_again;
+    if (census->reason == NULL && instance->reason[0] != '\0')
+        census->reason = instance->reason;
+}
+
+static const char *status_of(const struct app *app, const struct census *census, size_t reachable)
+{
+    if (census->ready > 0)
+        return reachable > 0 ? "online" : "failed";
+    if (census->coming > 0 || app->rollout != NULL)
+        return "starting";
+    return app->idle ? "idle" : "failed";
+}
+
+static const char *reason_of(const struct census *census)
+{
+    if (census->ready > 0)
+        return "it has no address of its own: start it with --balance, --socket or a --port";
+    return census->reason == NULL ? "it was stopped" : census->reason;
+}
+
+static json_t *describe(const struct app *app)
+{
+    struct census census = {.living = 0};
+    json_t *instances = tell_instances(app);
+    const char *status;
+    json_t *line;
+
+    list_each(it, keep, (struct list *)&app->instances)
+        count(container_of(it, struct instance, link), &census);
+    status = status_of(app, &census, json_array_size(instances));
+    line = json_pack("{s:s, s:s, s:i, s:o}", "app", app->name, "status", status, "desired",
+                     (int)census.living, "instances", instances);
+    if (strcmp(status, "failed") == 0)
+        json_object_set_new(line, "reason", json_string(reason_of(&census)));
+    return line;
+}
+
+static char *as_line(json_t *object)
+{
+    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+    size_t len = text == NULL ? 0 : strlen(text);
+    char *line = text == NULL ? NULL : realloc(text, len + 2);
+
+    if (line != NULL)
+        memcpy(line + len, "\n", 2);
+    json_decref(object);
+    return line;
+}
+
+static void tell(const struct follower *follower, const char *line)
+{
+    if (line != NULL)
+        follower->listener.tell(follower->listener.context, slice_of(line));
+}
+
+/* From now on a report with this version means that nothing new comes to who is draining. */
+static void note_version(struct list *instances, uint64_t version)
+{
+    list_each(it, keep, instances)
+    {
+        struct instance *instance = container_of(it, struct instance, link);
+
+        if (instance->draining && instance->drain_version == 0)
+            instance->drain_version = version;
+    }
+}
+
+static char *versioned(struct app *app, json_t *line)
+{
+    json_object_set_new(line, "version", json_integer((json_int_t)app->version));
+    return as_line(line);
+}
+
+void follow_changed(struct app *app)
+{
+    struct apps *apps = app->apps;
+    json_t *now = describe(app);
+    char *line;
+
+    if (now == NULL || (app->told != NULL && json_equal(app->told, now))) {
+        json_decref(now);
+        return;
+    }
+    json_decref(app->told);
+    app->told = json_deep_copy(now);
+    app->version = ++apps->version;
+    note_version(&app->instances, app->version);
+    note_version(&app->retiring, app->version);
+    line = versioned(app, now);
+    list_each(it, keep, &apps->followers) tell(container_of(it, struct follower, link), line);
+    free(line);
+}
+
+/* ---- draining */
+
+static const struct load *find_load(const struct follower *follower, const struct app *app)
+{
+    list_each(it, keep, (struct list *)&follower->loads)
+    {
+        const struct load *load = container_of(it, struct load, link);
+
+        if (load->app == app)
+            return load;
+    }
+    return NULL;
+}
+
+static unsigned active_on(const struct load *load, const struct instance *instance)
+{
+    for (size_t i = 0; i < load->count; i++) {
+        if (load->actives[i].serial == instance->serial)
+            return load->actives[i].requests;
+    }
+    return 0;
+}
+
+enum use { USE_NONE, USE_PERHAPS, USE_SURE };
+
+/* May something run on it? Who has never reported the app does not balance it, or has had no
+ * request for it so far. */
+static enum use use_of(const struct instance *instance)
+{
+    enum use use = USE_NONE;
+
+    list_each(it, keep, &instance->app->apps->followers)
+    {
+        const struct load *load = find_load(container_of(it, struct follower, link), instance->app);
+
+        if (load != NULL && active_on(load, instance) > 0)
+            return USE_SURE;
+        if (load == NULL || instance->drain_version == 0 || load->version < instance->drain_version)
+            use = USE_PERHAPS;
+    }
+    return use;
+}
+
+/* The timer of a draining instance is the end of its budget, or comes when nothing runs on it. */
+static void set_timer(struct instance *instance)
+{
+    struct loop *loop = instance->app->apps->loop;
+    uint64_t now_ms = loop_now_ms(loop);
+    uint64_t end_ms = instance->drain_until_ms;
+    enum use use = instance->drain_blind ? USE_SURE : use_of(instance);
+
+    if (use == USE_SURE)
+        instance->unused_ms = 0;
+    else if (instance->unused_ms == 0)
+        instance->unused_ms = now_ms;
+    if (use == USE_PERHAPS && instance->unused_ms + GRACE_MS < end_ms)
+        end_ms = instance->unused_ms + GRACE_MS;
+    if (use == USE_NONE)
+        end_ms = now_ms;
+    deadline_arm(loop, &instance->timer, end_ms > now_ms ? end_ms - now_ms : 1);
+}
+
+bool follow_drain(struct instance *instance)
+{
+    struct apps *apps = instance->app->apps;
+
+    if (apps->stopping || list_empty(&apps->followers) || !spec_has_address(instance->spec) ||
+        instance->state != STATE_ONLINE)
+        return false;
+    instance->draining = true;
+    instance->drain_version = 0;
+    instance->drain_blind = false;
+    instance->unused_ms = 0;
+    instance->drain_until_ms = loop_now_ms(apps->loop) + instance->spec->drain_timeout_ms;
+    set_timer(instance);
+    return true;
+}
+
+static void set_timers(struct list *instances)
+{
+    list_each(it, keep, instances)
+    {
+        struct instance *instance = container_of(it, struct instance, link);
+
+        if (instance->draining)
+            set_timer(instance);
+    }
+}
+
+/* ---- what is heard */
+
+static struct load *load_of(struct follower *follower, struct app *app)
+{
+    struct load *load = (struct load *)find_load(follower, app);
+
+    if (load != NULL)
+        return load;
+    load = calloc(1, sizeof *load);
+    if (load == NULL)
+        return NULL;
+    load->app = app;
+    list_push_back(&follower->loads, &load->link);
+    return load;
+}
+
+static void load_free(struct load *load)
+{
+    list_remove(&load->link);
+    free(load->actives);
+    free(load);
+}
+
+static uint64_t number_of(json_t *object, const char *name)
+{
+    json_int_t value = json_integer_value(json_object_get(object, name));
+
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static void take_actives(struct load *load, json_t *object)
+{
+    size_t room = json_object_size(object);
+    const char *name;
+    json_t *value;
+
+    free(load->actives);
+    load->count = 0;
+    load->sum.active = 0;
+    load->actives = room == 0 || room > ACTIVES_MAX ? NULL : calloc(room, sizeof *load->actives);
+    if (load->actives == NULL)
+        return;
+    json_object_foreach(object, name, value)
+    {
+        json_int_t requests = json_integer_value(value);
+
+        if (requests < 0 || requests > INT_MAX)
+            continue;
+        load->actives[load->count++] = (struct active){.serial = (unsigned)strtoul(name, NULL, 10),
+                                                       .requests = (unsigned)requests};
+        load->sum.active += (uint64_t)requests;
+    }
+}
+
+static void hear_load(struct follower *follower, struct app *app, json_t *line)
+{
+    struct load *load = load_of(follower, app);
+
+    if (load == NULL)
+        return;
+    load->version = number_of(line, "version");
+    load->sum.requests = number_of(line, "requests");
+    load->sum.waiting = number_of(line, "waiting");
+    load->sum.queue_us = number_of(line, "queue_us");
+    take_actives(load, json_object_get(line, "active"));
+    set_timers(&app->instances);
+    set_timers(&app->retiring);
+}
+
+void follower_hear(struct follower *follower, json_t *line)
+{
+    const char *what = json_string_value(json_object_get(line, "do"));
+    const char *name = json_string_value(json_object_get(line, "app"));
+    struct app *app = name == NULL ? NULL : app_find(follower->apps, name);
+
+    if (what == NULL || app == NULL)
+        return;
+    if (strcmp(what, "load") == 0)
+        hear_load(follower, app, line);
+    else if (strcmp(what, "wake") == 0)
+        app_wake(app);
+}
+
+struct app_load follow_load(const struct app *app)
+{
+    struct app_load sum = {.requests = 0};
+
+    list_each(it, keep, &app->apps->followers)
+    {
+        const struct load *load = find_load(container_of(it, struct follower, link), app);
+
+        if (load == NULL)
+            continue;
+        sum.requests += load->sum.requests;
+        sum.waiting += load->sum.waiting;
+        sum.active += load->sum.active;
+        if (sum.queue_us < load->sum.queue_us)
+            sum.queue_us = load->sum.queue_us;
+    }
+    return sum;
+}
+
+/* ---- followers */
+
+struct follower *apps_follow(struct apps *apps, const struct apps_listener *listener)
+{
+    struct follower *follower = calloc(1, sizeof *follower);
+
+    if (follower == NULL)
+        return NULL;
+    follower->apps = apps;
+    follower->listener = *listener;
+    list_init(&follower->loads);
+    list_push_back(&apps->followers, &follower->link);
+    list_each(it, keep, &apps->apps)
+    {
+        struct app *app = container_of(it, struct app, link);
+        char *line = versioned(app, describe(app));
+
+        tell(follower, line);
+        free(line);
+    }
+    return follower;
+}
+
+/* What was on its way through it may still be: then only the budget ends the waiting. */
+static void leave(struct load *load)
+{
+    struct list *lists[] = {&load->app->instances, &load->app->retiring};
+
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        list_each(it, keep, lists[i])
+        {
+            struct instance *instance = container_of(it, struct instance, link);
+
+            if (instance->draining && active_on(load, instance) > 0)
+                instance->drain_blind = true;
+        }
+    }
+}
+
+void apps_unfollow(struct follower *follower)
+{
+    list_remove(&follower->link);
+    list_each(it, keep, &follower->loads)
+    {
+        struct load *load = container_of(it, struct load, link);
+        struct app *app = load->app;
+
+        leave(load);
+        load_free(load);
+        set_timers(&app->instances);
+        set_timers(&app->retiring);
+    }
+    free(follower);
+}
+
+void follow_gone(struct app *app)
+{
+    char *line = as_line(json_pack("{s:s, s:s, s:i, s:[], s:I}", "app", app->name, "status", "gone",
+                                   "desired", 0, "instances", "version",
+                                   (json_int_t)++app->apps->version));
+
+    list_each(it, keep, &app->apps->followers)
+    {
+        struct follower *follower = container_of(it, struct follower, link);
+        struct load *load = (struct load *)find_load(follower, app);
+
+        if (load != NULL)
+            load_free(load);
+        tell(follower, line);
+    }
+    free(line);
+}
+
+void followers_end(struct apps *apps)
+{
+    list_each(it, keep, &apps->followers)
+    {
+        struct follower *follower = container_of(it, struct follower, link);
+        struct apps_listener listener = follower->listener;
+
+        apps_unfollow(follower);
+        listener.ended(listener.context);
+    }
+}

@@ -1,0 +1,271 @@
+"""What the runner tells a balancer of its apps, and what it makes of the balancer's reports."""
+
+import http.client
+import os
+import socket
+import subprocess
+from signal import SIGKILL
+
+import pytest
+
+from harness import wait
+from harness.follower import Follower
+from harness.runner import Runner
+
+NODE = """
+const http = require('http');
+http.createServer((q, r) => r.end('node ' + process.pid)).listen(process.env.PORT);
+"""
+PYTHON = """
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b"python %d" % os.getpid()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+PLAIN_C = r"""
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[argc - 1]))};
+    int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    char in[4096], body[64], out[256];
+
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 64) != 0)
+        return 1;
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+
+        if (fd < 0 || read(fd, in, sizeof in) <= 0) {
+            close(fd);
+            continue;
+        }
+        snprintf(body, sizeof body, "c %d", (int)getpid());
+        snprintf(out, sizeof out, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+        write(fd, out, strlen(out));
+        close(fd);
+    }
+}
+"""
+
+
+@pytest.fixture
+def runner():
+    runner = Runner()
+    yield runner
+    runner.finish()
+
+
+@pytest.fixture
+def follow(runner):
+    followers = []
+
+    def make():
+        followers.append(Follower(runner))
+        return followers[-1]
+
+    yield make
+    for follower in followers:
+        follower.close()
+
+
+def ask(address):
+    """The body of GET / at an address as the runner tells it."""
+    if address.startswith("unix:"):
+        client = http.client.HTTPConnection("localhost", timeout=10)
+        client.sock = socket.socket(socket.AF_UNIX)
+        client.sock.connect(address[5:])
+    else:
+        client = http.client.HTTPConnection(address, timeout=10)
+    client.request("GET", "/")
+    body = client.getresponse().read().decode()
+    client.close()
+    return body
+
+
+def compile_c(runner, name="plain"):
+    source = runner.file(f"{name}.c", PLAIN_C)
+    subprocess.run(["cc", "-w", "-o", runner.dir / name, source], check=True)
+
+
+def test_every_runtime_gets_addresses_of_its_own(runner, follow):
+    """Node, Python and C: two instances each, at different addresses, ready when they accept."""
+    runner.file("web.js", NODE)
+    runner.file("web.py", PYTHON)
+    compile_c(runner)
+    runner.ok("start", "web.js", "--name", "n", "-i", "2", "--balance")
+    runner.ok("start", "web.py", "--name", "p", "-i", "2", "--balance")
+    runner.ok("start", "./plain", "--name", "c", "-i", "2", "--balance", "--", "{port}")
+    runner.ok("start", "web.js", "--name", "s", "-i", "2", "--socket")
+    follower = follow()
+    seen = set()
+    for name, word in (("n", "node"), ("p", "python"), ("c", "c"), ("s", "node")):
+        instances = follower.wait_instances(name, 2)
+        assert follower.status(name) == "online" and follower.states[name]["desired"] == 2
+        answers = {ask(instance["address"]) for instance in instances}
+        assert answers == {f"{word} {app['pid']}" for app in runner.list() if app["name"] == name}
+        seen.update(instance["address"] for instance in instances)
+    assert len(seen) == 8
+
+
+def test_dead_and_deleted_leave_at_once(runner, follow):
+    """kill -9 takes an instance out before its replacement is ready; a deleted app is gone."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "-i", "2", "--balance")
+    follower = follow()
+    before = follower.wait_instances("web", 2)
+    os.kill(runner.app("web")["pid"], SIGKILL)
+    wait.until(lambda: len(follower.lines) >= 3, "two changes")
+    assert len(follower.lines[1]["instances"]) == 1 and follower.lines[1]["status"] == "online"
+    after = follower.wait_instances("web", 2)
+    assert {x["id"] for x in before} != {x["id"] for x in after}
+    runner.ok("stop", "web")
+    follower.wait_status("web", "failed")
+    assert follower.states["web"]["reason"] == "it was stopped"
+    runner.ok("delete", "web")
+    follower.wait_status("web", "gone")
+
+
+def test_starting_and_failed(runner, follow):
+    """Between a crash and the next start there is hope; afterwards there is a reason."""
+    runner.file("bad.js", "setTimeout(() => process.exit(3), 100)")
+    follower = None
+    process = runner.popen("start", "bad.js", "--balance", "--max-restarts", "2")
+    wait.until(lambda: (runner.home / "control.sock").exists(), "the runner")
+    follower = follow()
+    follower.wait_status("bad", "starting")
+    follower.wait_status("bad", "failed")
+    assert "exited with code 3" in follower.states["bad"]["reason"]
+    process.communicate()
+
+
+def test_without_an_address(runner, follow):
+    """An app that no balancer can reach says what to do; a fixed port is an address."""
+    runner.ok("start", "sleep 1000", "--name", "s")
+    follower = follow()
+    follower.wait_status("s", "failed")
+    assert "--balance" in follower.states["s"]["reason"]
+    runner.ok("delete", "s")
+    follower.wait_status("s", "gone")
+    assert "port" in runner.fails("start", "sleep 1", "--balance", "--port", "5000")
+
+
+def test_drains_before_it_is_signalled(runner, follow):
+    """A reload waits for the requests on the old instance, as reported by who goes by the newest
+    state; an older report that nothing is left is not believed."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "--balance")
+    follower = follow()
+    old, = follower.wait_instances("web", 1)
+    follower.load("web", {old["id"]: 2})
+    stale = follower.states["web"]["version"]
+    reload = runner.popen("reload", "web")
+    draining, = follower.wait_instances("web", 1, "draining")
+    assert draining == dict(old, state="draining")
+    new, = follower.wait_instances("web", 1)
+    assert new["id"] != old["id"] and new["address"] != old["address"]
+    follower.load("web", {old["id"]: 0}, version=stale)
+    follower.load("web", {old["id"]: 1, new["id"]: 5})
+    with pytest.raises(subprocess.TimeoutExpired):
+        reload.wait(1)
+    assert ask(old["address"]).startswith("node ")
+    follower.load("web", {old["id"]: 0, new["id"]: 5})
+    assert reload.wait(wait.TIMEOUT) == 0
+    follower.wait_instances("web", 0, "draining")
+
+
+def test_drain_has_a_budget(runner, follow):
+    """drain_timeout ends the waiting for requests that never end."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "--balance", "--drain-timeout", "500")
+    follower = follow()
+    old, = follower.wait_instances("web", 1)
+    follower.load("web", {old["id"]: 1})
+    runner.ok("reload", "web")
+    assert follower.wait_instances("web", 1)[0]["id"] != old["id"]
+
+
+def test_all_followers_are_waited_for(runner, follow):
+    """Two balancers: both must be done; one that dies with requests under way leaves the budget."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "--balance", "--drain-timeout", "60s")
+    one, two = follow(), follow()
+    old, = one.wait_instances("web", 1)
+    two.wait_instances("web", 1)
+    one.load("web", {old["id"]: 1})
+    two.load("web", {old["id"]: 1})
+    reload = runner.popen("reload", "web")
+    one.wait_instances("web", 1, "draining")
+    two.wait_instances("web", 1, "draining")
+    one.load("web", {old["id"]: 0})
+    with pytest.raises(subprocess.TimeoutExpired):
+        reload.wait(1)
+    two.load("web", {old["id"]: 0})
+    assert reload.wait(wait.TIMEOUT) == 0
+
+
+def test_wakes_what_is_not_started(runner, follow):
+    """autostart off: idle until somebody asks for it; stopped by hand: not woken."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "--balance", "--no-autostart")
+    follower = follow()
+    follower.wait_status("web", "idle")
+    follower.send(do="wake", app="web")
+    follower.send(do="wake", app="web")
+    follower.wait_instances("web", 1)
+    assert runner.env("web")["restart_time"] == 0
+    runner.ok("stop", "web")
+    follower.wait_status("web", "failed")
+    follower.send(do="wake", app="web")
+    assert runner.status("web") == ["stopped"]
+
+
+def test_who_does_not_read_is_dropped(runner, follow):
+    """A follower that lets its lines pile up is left behind; the others go on."""
+    deaf = socket.socket(socket.AF_UNIX)
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "--balance", "--no-autostart")
+    deaf.connect(str(runner.home / "control.sock"))
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.sendall(b'{"command":"app","do":"follow"}\n')
+    good = follow()
+    for i in range(40):
+        name = "x" * 100 + str(i)
+        apps = [{"name": f"{name}-{j}", "script": "sleep 1000", "autostart": False}
+                for j in range(100)]
+        runner.ecosystem(*apps)
+        runner.ok("start", "apps.json")
+        runner.ok("delete", f"/^{name}/")
+    deaf.settimeout(wait.TIMEOUT)
+    size = 0
+    while chunk := deaf.recv(1 << 20):
+        size += len(chunk)
+    deaf.close()
+    assert 0 < size < 2 << 20
+    good.wait_status("web", "idle")
+    assert not good.ended
+
+
+def test_nonsense_from_a_follower(runner, follow):
+    """What makes no sense is nothing."""
+    runner.ok("start", "sleep 1000", "--name", "s")
+    follower = follow()
+    follower.wait_status("s", "failed")
+    for line in (b"{", b"[]", b'{"do":"load"}', b'{"do":"load","app":"s","active":[1]}',
+                 b'{"do":"load","app":"s","active":{"x":-1,"0":9e99},"requests":"many"}',
+                 b'{"do":"wake","app":7}', b"\0\xff"):
+        follower.socket.sendall(line + b"\n")
+    assert runner.status("s") == ["online"]
+    assert not follower.ended
