@@ -75,8 +75,8 @@ int control_server_fd(const struct control_server *server);
 /* The descriptor of the client who waits for this answer; -1: it has left. */
 int control_request_fd(const struct control_request *request);
 
-/* Each connection that waits for nothing, for handing it to the next program: `unread` is what
- * came of its next line. */
+/* Each connection that waits for nothing and is no stream, for handing it to the next program:
+ * `unread` is what came of its next line. */
 void control_server_each(const struct control_server *server,
                          void (*fn)(void *context, int fd, struct slice unread), void *context);
 
