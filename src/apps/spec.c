@@ -444,12 +444,13 @@ static bool derive_ready(struct reading *reading)
 
     /* a change that is given up because a machine is busy helps nobody: pm2's 3 s are only for what
      * goes on regardless */
-    spec->trial_timeout_ms = spec->listen_timeout_ms == 0 ? 30000 : spec->listen_timeout_ms;
-    if (spec->listen_timeout_ms == 0)
-        spec->listen_timeout_ms = spec->ready == NULL && spec->wait_ready ? 3000 : 30000;
     spec->ready_kind = spec->wait_ready                ? READY_IPC
                        : spec->balance || spec->socket ? READY_TCP
                                                        : READY_SPAWNED;
+    spec->trial_timeout_ms = spec->listen_timeout_ms == 0 ? 30000 : spec->listen_timeout_ms;
+    if (spec->listen_timeout_ms == 0)
+        spec->listen_timeout_ms = spec->ready == NULL && spec->ready_kind != READY_TCP ? 3000
+                                                                                       : 30000;
     if (spec->ready == NULL)
         return true;
     for (size_t i = 0; i < COUNT(kinds); i++) {
