@@ -123,6 +123,7 @@ void app_free(struct app *app)
     list_remove(&app->link);
     spec_unref(app->spec);
     json_decref(app->told);
+    free(app->source);
     free(app->name);
     free(app);
 }
@@ -146,7 +147,7 @@ static void arm_schedule(struct app *app)
 static void restart_all(struct app *app, const char *why)
 {
     log_write(app->apps->log, LOG_LEVEL_NOTICE, 0, "app %s: restarting: %s", app->name, why);
-    if (app_overlaps(app) && app->rollout == NULL && rollout_start(app) != NULL)
+    if (app_overlaps(app) && app->rollout == NULL && rollout_start(app, 1) != NULL)
         return;
     list_each(it, keep, &app->instances)
         instance_event(container_of(it, struct instance, link), EVENT_RESTART);
@@ -238,7 +239,7 @@ static void relieve(struct app *app)
         log_write(app->apps->log, LOG_LEVEL_NOTICE, 0,
                   "app %s (%d): uses %llu bytes, more than max_memory_restart: restarting",
                   app->name, instance->id, (unsigned long long)instance->rss_bytes);
-        if (app_overlaps(app) && rollout_start(app) != NULL)
+        if (app_overlaps(app) && rollout_start(app, 1) != NULL)
             return;
         instance_event(instance, EVENT_RESTART);
         snprintf(instance->reason, sizeof instance->reason, "more than max_memory_restart");
@@ -356,10 +357,25 @@ static void tell_if_idle(struct apps *apps)
         apps->observer.on_idle(apps->observer.context);
 }
 
+void apps_leave_if_empty(struct apps *apps)
+{
+    if (apps->may_leave && apps->leave_if_empty && list_empty(&apps->apps))
+        apps_stop_all(apps);
+}
+
+void apps_may_leave(struct apps *apps)
+{
+    apps->may_leave = true;
+}
+
 static void free_if_empty(struct app *app)
 {
-    if (list_empty(&app->instances) && list_empty(&app->retiring) && app->rollout == NULL)
-        app_free(app);
+    struct apps *apps = app->apps;
+
+    if (!list_empty(&app->instances) || !list_empty(&app->retiring) || app->rollout != NULL)
+        return;
+    app_free(app);
+    apps_leave_if_empty(apps);
 }
 
 static bool app_has_process(const struct app *app)

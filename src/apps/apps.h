@@ -36,6 +36,10 @@ void apps_free(struct apps *apps);
 void apps_stop_all(struct apps *apps);
 bool apps_idle(const struct apps *apps);
 
+/* Whoever started us did so for apps of its own: when it has removed them and there are no others,
+ * that is the end, as after apps_stop_all(). */
+void apps_may_leave(struct apps *apps);
+
 /* Opens all logs anew by their names. */
 void apps_reopen_logs(struct apps *apps);
 

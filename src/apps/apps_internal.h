@@ -99,6 +99,7 @@ struct app {
     struct deadline schedule;
     struct cron cron;
     struct watch *watch; /* owned; NULL: not watched */
+    char *source;        /* owned: the configuration that declares it; NULL: none */
     json_t *told;        /* owned: what followers know of it */
     uint64_t version;    /* of what they know */
     bool idle;           /* stopped until somebody asks for it */
@@ -117,7 +118,9 @@ struct apps {
     int next_id;
     unsigned next_serial;
     unsigned next_port;
-    uint64_t version; /* the last one given to an app */
+    bool may_leave;      /* a balancer started us, for its own apps */
+    bool leave_if_empty; /* ... and has left */
+    uint64_t version;    /* the last one given to an app */
     bool stopping;
 };
 
@@ -153,6 +156,7 @@ void app_changed(struct app *app);
 void app_wake(struct app *app);              /* if it is idle: somebody asks for it */
 void app_settled(struct instance *instance); /* its state is another one: who waits is told */
 void app_remove(struct instance *instance);  /* stops and forgets it */
+void apps_leave_if_empty(struct apps *apps);
 int apps_next_id(struct apps *apps);
 int apps_next_increment(const struct app *app);
 void apps_sample(struct apps *apps);
@@ -162,19 +166,22 @@ enum goal { GOAL_RUNNING, GOAL_STOPPED, GOAL_GONE };
 struct operation *operation_new(struct apps *apps, enum goal goal, apps_answer_fn *answer,
                                 void *context);
 bool operation_add(struct operation *operation, struct instance *instance);
-void operation_add_rollout(struct operation *operation, struct rollout *rollout);
+bool operation_add_leaving(struct operation *operation, struct instance *instance);
+bool operation_add_rollout(struct operation *operation, struct rollout *rollout);
+void operation_fail(struct operation *operation, const char *why);
 void operation_begin(struct operation *operation); /* all are added: may answer and free it */
 void operations_check(struct apps *apps);
 void operations_forget(struct apps *apps, const struct instance *instance);
 void operations_rollout_ended(struct apps *apps, const struct rollout *rollout, const char *why);
 void operation_result(struct operation *operation, json_t *result); /* sent with success; stolen */
 
-/* rollout.c: replaces all instances one after the other. NULL: no memory. */
-struct rollout *rollout_start(struct app *app);
+/* rollout.c: replaces all instances, `parallel` at a time. NULL: no memory. */
+enum { ROLLOUT_LANES_MAX = 16 };
+struct rollout *rollout_start(struct app *app, unsigned parallel);
 void rollout_on_settled(struct rollout *rollout, struct instance *instance);
 void rollout_on_gone(struct rollout *rollout, const struct instance *instance);
-void rollout_free(struct rollout *rollout);
-bool app_overlaps(const struct app *app); /* may the new one run beside the old? */
+void rollout_free(struct rollout *rollout); /* cut short; NULL is fine */
+bool app_overlaps(const struct app *app);   /* may the new one run beside the old? */
 
 /* follow.c */
 struct app_load { /* what all followers say together */
@@ -188,6 +195,14 @@ void follow_gone(struct app *app); /* it is about to be freed */
 bool follow_drain(struct instance *instance);
 struct app_load follow_load(const struct app *app);
 void followers_end(struct apps *apps);
+
+/* changes.c: what commands do to whole apps */
+int app_wanted_count(const struct app_spec *spec);
+int app_living(const struct app *app); /* instances that are not on their way out */
+struct app *app_start_new(struct apps *apps, struct operation *operation, struct app_spec *spec);
+bool app_add_started(struct operation *operation, struct app *app); /* one instance more */
+bool app_replace(struct operation *operation, struct app *app, unsigned parallel);
+bool app_resize(struct operation *operation, struct app *app, int count);
 
 /* watch.c */
 struct watch *watch_new(struct loop *loop, const struct app_spec *spec,

@@ -1,5 +1,5 @@
 /* What apps can be asked, one row each. Runs in: master's loop. */
-#include "apps/apps_internal.h"
+#include "apps/commands_internal.h"
 #include "apps/selector_internal.h"
 #include "base/diag.h"
 #include "base/list.h"
@@ -14,17 +14,7 @@
 
 enum { NAMES_MAX = 256 };
 
-struct ask {
-    struct apps *apps;
-    json_t *request; /* borrowed */
-    apps_answer_fn *answer;
-    void *context;
-};
-
-static void refuse(const struct ask *ask, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void refuse(const struct ask *ask, const char *format, ...)
+void ask_refuse(const struct ask *ask, const char *format, ...)
 {
     char message[4096];
     va_list args;
@@ -38,14 +28,23 @@ static void refuse(const struct ask *ask, const char *format, ...)
     json_decref(result);
 }
 
-static const char *text_of(const struct ask *ask, const char *name)
+const char *ask_text(const struct ask *ask, const char *name)
 {
     return json_string_value(json_object_get(ask->request, name));
 }
 
-static bool flag_of(const struct ask *ask, const char *name)
+bool ask_flag(const struct ask *ask, const char *name)
 {
     return json_is_true(json_object_get(ask->request, name));
+}
+
+unsigned ask_parallel(const struct ask *ask)
+{
+    json_t *value = json_object_get(ask->request, "parallel");
+    const char *text = json_string_value(value);
+    json_int_t number = text != NULL ? strtol(text, NULL, 10) : json_integer_value(value);
+
+    return number < 1 ? 1 : number > ROLLOUT_LANES_MAX ? ROLLOUT_LANES_MAX : (unsigned)number;
 }
 
 static void refuse_unknown(const struct ask *ask, const char *target)
@@ -61,22 +60,22 @@ static void refuse_unknown(const struct ask *ask, const char *target)
     }
     near = nearest_name(slice_of(target), names, count);
     if (near != NULL)
-        refuse(ask, "there is no app \"%s\": did you mean \"%s\"?", target, near);
+        ask_refuse(ask, "there is no app \"%s\": did you mean \"%s\"?", target, near);
     else
-        refuse(ask, "there is no app \"%s\": \"pelayan ls\" shows which there are", target);
+        ask_refuse(ask, "there is no app \"%s\": \"pelayan ls\" shows which there are", target);
 }
 
 /* False: refused. */
 static bool select_targets(const struct ask *ask, struct selection *selection)
 {
-    const char *target = text_of(ask, "target");
+    const char *target = ask_text(ask, "target");
 
     if (target == NULL) {
-        refuse(ask, "no app was named");
+        ask_refuse(ask, "no app was named");
         return false;
     }
     if (!selection_make(selection, ask->apps, target)) {
-        refuse(ask, "no memory, or \"%s\" is no regular expression", target);
+        ask_refuse(ask, "no memory, or \"%s\" is no regular expression", target);
         return false;
     }
     if (selection->count > 0 || strcmp(target, "all") == 0)
@@ -123,93 +122,30 @@ static void print_diag(const struct diag *diag, char *out, size_t bytes)
 }
 
 /* NULL: refused. */
-static struct app_spec *parse_spec(const struct ask *ask, json_t *source)
+struct app_spec *ask_spec(const struct ask *ask, json_t *source)
 {
     struct diag diag;
     struct app_spec *spec;
     char message[3072];
 
     diag_init(&diag);
-    spec = spec_new(source, text_of(ask, "env_name"), json_object_get(ask->request, "inherited"),
+    spec = spec_new(source, ask_text(ask, "env_name"), json_object_get(ask->request, "inherited"),
                     &diag);
     if (spec == NULL) {
         print_diag(&diag, message, sizeof message);
-        refuse(ask, "%s", message);
+        ask_refuse(ask, "%s", message);
     }
     diag_fini(&diag);
     return spec;
 }
 
-static int wanted_count(const struct app_spec *spec)
-{
-    int count = 1;
-
-    if (spec->instances != NULL)
-        spec_instance_count(spec->instances, (int)sysconf(_SC_NPROCESSORS_ONLN), &count);
-    return count;
-}
-
 /* ---- start */
-
-static bool start_new(const struct ask *ask, struct operation *operation, struct app_spec *spec)
-{
-    struct app *app = app_new(ask->apps, spec);
-    int count = wanted_count(spec);
-
-    if (app == NULL)
-        return false;
-    for (int i = 0; i < count; i++) {
-        struct instance *instance = app_add(app);
-
-        if (instance == NULL)
-            return false;
-        if (spec->autostart && !operation_add(operation, instance))
-            return false;
-    }
-    app->idle = !spec->autostart;
-    app_changed(app);
-    if (!spec->autostart)
-        return true;
-    list_each(it, keep, &app->instances)
-        instance_event(container_of(it, struct instance, link), EVENT_START);
-    return true;
-}
-
-static bool add_one(struct operation *operation, struct app *app)
-{
-    struct instance *instance = app_add(app);
-
-    if (instance == NULL || !operation_add(operation, instance))
-        return false;
-    instance_event(instance, EVENT_START);
-    return true;
-}
-
-static bool change(struct operation *operation, struct app *app, bool overlap)
-{
-    if (app->rollout != NULL)
-        return false;
-    if ((overlap || app_count(app) > 1) && rollout_start(app) != NULL) {
-        operation_add_rollout(operation, app->rollout);
-        return true;
-    }
-    list_each(it, keep, &app->instances)
-    {
-        if (!operation_add(operation, container_of(it, struct instance, link)))
-            return false;
-    }
-    list_each(one, next, &app->instances)
-        instance_event(container_of(one, struct instance, link), EVENT_RESTART);
-    return true;
-}
-
-static bool resize(struct operation *operation, struct app *app, int count);
 
 /* Is all of it online and as `spec` says? */
 static bool is_as_described(const struct app *app, const struct app_spec *spec)
 {
     if (!json_equal(app->spec->source, spec->source) ||
-        (spec->instances != NULL && (int)app_count(app) != wanted_count(spec)))
+        (spec->instances != NULL && (int)app_count(app) != app_wanted_count(spec)))
         return false;
     list_each(it, keep, &app->instances)
     {
@@ -225,15 +161,15 @@ static bool start_known(const struct ask *ask, struct operation *operation, stru
 {
     bool scaled = true;
 
-    if (flag_of(ask, "force"))
-        return add_one(operation, app);
-    if (flag_of(ask, "only_changed") && is_as_described(app, spec))
+    if (ask_flag(ask, "force"))
+        return app_add_started(operation, app);
+    if (ask_flag(ask, "only_changed") && is_as_described(app, spec))
         return true;
     app_use_spec(app, spec);
-    if (!change(operation, app, flag_of(ask, "reload") && app_overlaps(app)))
+    if (!app_replace(operation, app, ask_parallel(ask)))
         return false;
     if (spec->instances != NULL && app->rollout == NULL)
-        scaled = resize(operation, app, wanted_count(spec));
+        scaled = app_resize(operation, app, app_wanted_count(spec));
     return scaled;
 }
 
@@ -242,7 +178,7 @@ static bool is_repeated(const struct ask *ask, struct app_spec *const *specs, si
     for (size_t i = 0; i < index; i++) {
         if (strcmp(specs[i]->name, specs[index]->name) != 0)
             continue;
-        refuse(ask, "two apps are called \"%s\"", specs[i]->name);
+        ask_refuse(ask, "two apps are called \"%s\"", specs[i]->name);
         return true;
     }
     return false;
@@ -254,19 +190,19 @@ static bool parse_specs(const struct ask *ask, json_t *list, struct app_spec **s
     for (size_t i = 0; i < json_array_size(list); i++) {
         const struct app *known;
 
-        specs[i] = parse_spec(ask, json_array_get(list, i));
+        specs[i] = ask_spec(ask, json_array_get(list, i));
         if (specs[i] == NULL || is_repeated(ask, specs, i))
             return false;
         known = app_find(ask->apps, specs[i]->name);
-        if (known != NULL && flag_of(ask, "only_new") && !flag_of(ask, "force")) {
-            refuse(ask,
-                   "app \"%s\" is there already: restart it, give the new one a --name, or"
-                   " add an instance with --force",
-                   specs[i]->name);
+        if (known != NULL && ask_flag(ask, "only_new") && !ask_flag(ask, "force")) {
+            ask_refuse(ask,
+                       "app \"%s\" is there already: restart it, give the new one a --name, or"
+                       " add an instance with --force",
+                       specs[i]->name);
             return false;
         }
         if (known != NULL && known->rollout != NULL) {
-            refuse(ask, "app \"%s\" is being changed: wait until that is done", specs[i]->name);
+            ask_refuse(ask, "app \"%s\" is being changed: wait until that is done", specs[i]->name);
             return false;
         }
     }
@@ -286,14 +222,14 @@ static void start_specs(const struct ask *ask, json_t *list)
             struct app *known = app_find(ask->apps, specs[i]->name);
 
             if (known == NULL)
-                start_new(ask, operation, specs[i]);
+                app_start_new(ask->apps, operation, specs[i]);
             else
                 start_known(ask, operation, known, specs[i]);
         }
         if (operation != NULL)
             operation_begin(operation);
         else
-            refuse(ask, "no memory");
+            ask_refuse(ask, "no memory");
     }
     for (size_t i = 0; specs != NULL && i < count; i++)
         spec_unref(specs[i]);
@@ -321,7 +257,7 @@ static void act(const struct ask *ask, enum goal goal, enum instance_event event
     if (operation != NULL)
         operation_begin(operation);
     else
-        refuse(ask, "no memory");
+        ask_refuse(ask, "no memory");
 }
 
 /* The newest environment of who asks, and what else is to be changed. */
@@ -329,25 +265,25 @@ static bool update_spec(const struct ask *ask, struct app *app)
 {
     json_t *changes = json_object_get(ask->request, "changes");
     json_t *inherited = json_object_get(ask->request, "inherited");
-    const char *env_name = text_of(ask, "env_name");
+    const char *env_name = ask_text(ask, "env_name");
     struct app_spec *spec;
     struct diag diag;
     json_t *source;
 
-    if (changes == NULL && env_name == NULL && !flag_of(ask, "update_env"))
+    if (changes == NULL && env_name == NULL && !ask_flag(ask, "update_env"))
         return true;
     source = json_copy(app->spec->source);
     if (changes != NULL)
         json_object_update(source, changes);
     diag_init(&diag);
-    spec = spec_new(source, env_name, flag_of(ask, "update_env") ? inherited : app->spec->inherited,
-                    &diag);
+    spec = spec_new(source, env_name,
+                    ask_flag(ask, "update_env") ? inherited : app->spec->inherited, &diag);
     json_decref(source);
     if (spec == NULL) {
         char message[3072];
 
         print_diag(&diag, message, sizeof message);
-        refuse(ask, "%s", message);
+        ask_refuse(ask, "%s", message);
     } else {
         app_use_spec(app, spec);
         spec_unref(spec);
@@ -361,8 +297,8 @@ static bool is_busy(const struct ask *ask, const struct selection *selection)
     for (size_t i = 0; i < selection->count; i++) {
         if (selection->items[i]->app->rollout == NULL)
             continue;
-        refuse(ask, "app \"%s\" is being changed: wait until that is done",
-               selection->items[i]->app->name);
+        ask_refuse(ask, "app \"%s\" is being changed: wait until that is done",
+                   selection->items[i]->app->name);
         return true;
     }
     return false;
@@ -375,6 +311,14 @@ static bool covers_app(const struct selection *selection, const struct app *app)
     for (size_t i = 0; i < selection->count; i++)
         count += selection->items[i]->app == app;
     return count == app_count(app);
+}
+
+/* Of two or more instances one goes on while the other is replaced; one alone that can have its
+ * successor beside it is replaced in the same way. */
+static bool rolls(const struct selection *selection, const struct app *app, bool reload)
+{
+    return covers_app(selection, app) &&
+           (app_count(app) > 1 || reload || spec_has_address(app->spec));
 }
 
 /* Whole apps roll; single instances are restarted. */
@@ -397,8 +341,8 @@ static void roll(const struct ask *ask, bool reload)
 
         if (app->rollout != NULL)
             continue; /* begun with an instance before this one */
-        if (covers_app(&selection, app) && (app_count(app) > 1 || reload)) {
-            change(operation, app, reload && app_overlaps(app));
+        if (rolls(&selection, app, reload)) {
+            app_replace(operation, app, ask_parallel(ask));
         } else {
             operation_add(operation, instance);
             instance_event(instance, EVENT_RESTART);
@@ -407,7 +351,7 @@ static void roll(const struct ask *ask, bool reload)
     if (operation != NULL)
         operation_begin(operation);
     else if (good)
-        refuse(ask, "no memory");
+        ask_refuse(ask, "no memory");
     selection_free(&selection);
 }
 
@@ -416,7 +360,7 @@ static void run_start(struct ask *ask)
     json_t *list = json_object_get(ask->request, "apps");
 
     if (ask->apps->stopping)
-        refuse(ask, "shutting down");
+        ask_refuse(ask, "shutting down");
     else if (json_is_array(list))
         start_specs(ask, list);
     else
@@ -454,49 +398,15 @@ static void run_delete(struct ask *ask)
     if (operation != NULL)
         operation_begin(operation);
     else
-        refuse(ask, "no memory");
+        ask_refuse(ask, "no memory");
 }
 
 /* ---- scale */
 
-static struct instance *highest(const struct app *app)
-{
-    struct instance *found = NULL;
-
-    list_each(it, keep, &app->instances)
-    {
-        struct instance *instance = container_of(it, struct instance, link);
-
-        if (!instance->free_after && (found == NULL || instance->index > found->index))
-            found = instance;
-    }
-    return found;
-}
-
-static int living(const struct app *app)
-{
-    int count = 0;
-
-    list_each(it, keep, &app->instances)
-        count += !container_of(it, struct instance, link)->free_after;
-    return count;
-}
-
-static bool resize(struct operation *operation, struct app *app, int count)
-{
-    bool good = true;
-
-    while (good && living(app) < count)
-        good = add_one(operation, app);
-    while (living(app) > count && living(app) > 1)
-        app_remove(highest(app));
-    return good;
-}
-
 static void run_scale(struct ask *ask)
 {
-    const char *target = text_of(ask, "target");
-    const char *text = text_of(ask, "count");
+    const char *target = ask_text(ask, "target");
+    const char *text = ask_text(ask, "count");
     struct app *app = target == NULL ? NULL : app_find(ask->apps, target);
     struct operation *operation;
     char *end;
@@ -507,24 +417,24 @@ static void run_scale(struct ask *ask)
         return;
     }
     if (text == NULL || end == text || *end != '\0') {
-        refuse(ask, "\"%s\" needs a number: 4, +1, -1", target);
+        ask_refuse(ask, "\"%s\" needs a number: 4, +1, -1", target);
         return;
     }
     if (text[0] == '+' || text[0] == '-')
-        count += living(app);
+        count += app_living(app);
     if (count < 1 || count > 1000 || app->rollout != NULL) {
-        refuse(ask,
-               app->rollout != NULL ? "app \"%s\" is being changed: wait until that is done"
-                                    : "app \"%s\" can have 1 to 1000 instances",
-               target);
+        ask_refuse(ask,
+                   app->rollout != NULL ? "app \"%s\" is being changed: wait until that is done"
+                                        : "app \"%s\" can have 1 to 1000 instances",
+                   target);
         return;
     }
     operation = operation_new(ask->apps, GOAL_RUNNING, ask->answer, ask->context);
     if (operation == NULL) {
-        refuse(ask, "no memory");
+        ask_refuse(ask, "no memory");
         return;
     }
-    resize(operation, app, (int)count);
+    app_resize(operation, app, (int)count);
     operation_begin(operation);
 }
 
@@ -532,7 +442,7 @@ static void run_scale(struct ask *ask)
 
 static void run_list(struct ask *ask)
 {
-    const char *target = text_of(ask, "target");
+    const char *target = ask_text(ask, "target");
     struct selection selection;
     json_t *result;
 
@@ -587,11 +497,11 @@ static void signal_one(struct instance *instance, void *data)
 
 static void run_signal(struct ask *ask)
 {
-    const char *name = text_of(ask, "signal");
+    const char *name = ask_text(ask, "signal");
     int number = name == NULL ? 0 : signal_number(name);
 
     if (number == 0)
-        refuse(ask, "there is no signal \"%s\"", name == NULL ? "" : name);
+        ask_refuse(ask, "there is no signal \"%s\"", name == NULL ? "" : name);
     else
         each_selected(ask, signal_one, &number);
 }
@@ -638,12 +548,12 @@ static void run_save(struct ask *ask)
     struct diag diag;
 
     diag_init(&diag);
-    if (list_empty(&ask->apps->apps) && !flag_of(ask, "force"))
-        refuse(ask, "there are no apps to save; --force saves the empty list");
+    if (list_empty(&ask->apps->apps) && !ask_flag(ask, "force"))
+        ask_refuse(ask, "there are no apps to save; --force saves the empty list");
     else if (state_save(ask->apps, &diag))
         ask->answer(ask->context, true, NULL);
     else
-        refuse(ask, "%s", diag.first == NULL ? "no memory" : diag.first->message);
+        ask_refuse(ask, "%s", diag.first == NULL ? "no memory" : diag.first->message);
     diag_fini(&diag);
 }
 
@@ -661,7 +571,7 @@ static void resurrect_one(const struct ask *ask, struct operation *operation, js
         json_object_set_new(source, "autostart", json_false());
     spec = spec_new(source, NULL, json_object_get(ask->request, "inherited"), &diag);
     if (spec != NULL && app_find(ask->apps, spec->name) == NULL)
-        start_new(ask, operation, spec);
+        app_start_new(ask->apps, operation, spec);
     spec_unref(spec);
     json_decref(source);
     diag_fini(&diag);
@@ -678,7 +588,7 @@ static void run_resurrect(struct ask *ask)
     if (list != NULL)
         operation = operation_new(ask->apps, GOAL_RUNNING, ask->answer, ask->context);
     if (operation == NULL)
-        refuse(ask, "%s", diag.first == NULL ? "no memory" : diag.first->message);
+        ask_refuse(ask, "%s", diag.first == NULL ? "no memory" : diag.first->message);
     for (size_t i = 0; operation != NULL && i < json_array_size(list); i++)
         resurrect_one(ask, operation, json_array_get(list, i));
     if (operation != NULL)
@@ -694,10 +604,10 @@ static void send_one(struct instance *instance, void *data)
 
 static void run_send(struct ask *ask)
 {
-    const char *text = text_of(ask, "text");
+    const char *text = ask_text(ask, "text");
 
     if (text == NULL || strpbrk(text, "\"\\\n") != NULL || strlen(text) > 200)
-        refuse(ask, "a message has up to 200 characters, without quotes");
+        ask_refuse(ask, "a message has up to 200 characters, without quotes");
     else
         each_selected(ask, send_one, (void *)text);
 }
@@ -714,27 +624,18 @@ static const struct {
     const char *name;
     void (*run)(struct ask *ask);
 } commands[] = {
-    {"start", run_start},
-    {"stop", run_stop},
-    {"restart", run_restart},
-    {"reload", run_reload},
-    {"delete", run_delete},
-    {"scale", run_scale},
-    {"list", run_list},
-    {"signal", run_signal},
-    {"reset", run_reset},
-    {"flush", run_flush},
-    {"reload-logs", run_reload_logs},
-    {"save", run_save},
-    {"resurrect", run_resurrect},
-    {"send", run_send},
+    {"start", run_start},   {"stop", run_stop},           {"restart", run_restart},
+    {"reload", run_reload}, {"delete", run_delete},       {"scale", run_scale},
+    {"apply", run_apply},   {"list", run_list},           {"signal", run_signal},
+    {"reset", run_reset},   {"flush", run_flush},         {"reload-logs", run_reload_logs},
+    {"save", run_save},     {"resurrect", run_resurrect}, {"send", run_send},
     {"ping", run_ping},
 };
 
 bool apps_ask(struct apps *apps, json_t *request, apps_answer_fn *answer, void *context)
 {
     struct ask ask = {.apps = apps, .request = request, .answer = answer, .context = context};
-    const char *name = text_of(&ask, "command");
+    const char *name = ask_text(&ask, "command");
 
     for (size_t i = 0; name != NULL && i < COUNT(commands); i++) {
         if (strcmp(commands[i].name, name) != 0)

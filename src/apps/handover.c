@@ -207,9 +207,9 @@ static json_t *pack_app(struct packing *packing, const struct app *app)
         instances, pack_instance(packing, container_of(it, struct instance, link), false));
     list_each(old, keep_old, &app->retiring) json_array_append_new(
         instances, pack_instance(packing, container_of(old, struct instance, link), true));
-    return json_pack("{s:o, s:b, s:o, s:o}", "spec", pack_spec(packing, app->spec), "idle",
-                     app->idle, "cluster", cluster_pack(&app->cluster, packing->fds), "instances",
-                     instances);
+    return json_pack("{s:o, s:b, s:s?, s:o, s:o}", "spec", pack_spec(packing, app->spec), "idle",
+                     app->idle, "config", app->source, "cluster",
+                     cluster_pack(&app->cluster, packing->fds), "instances", instances);
 }
 
 static json_t *pack_outputs(struct packing *packing, const struct sinks *sinks)
@@ -250,10 +250,11 @@ json_t *apps_pack(const struct apps *apps, json_t *fds)
 
     list_each(it, keep, &apps->apps)
         json_array_append_new(list, pack_app(&packing, container_of(it, struct app, link)));
-    state = json_pack("{s:i, s:i, s:I, s:o, s:o, s:o, s:o}", "next_id", apps->next_id,
-                      "next_serial", (int)apps->next_serial, "version", (json_int_t)apps->version,
-                      "apps", list, "outputs", pack_outputs(&packing, &apps->sinks), "files",
-                      pack_files(&apps->sinks), "specs", packing.specs);
+    state = json_pack("{s:i, s:i, s:b, s:I, s:o, s:o, s:o, s:o}", "next_id", apps->next_id,
+                      "next_serial", (int)apps->next_serial, "may_leave", apps->may_leave,
+                      "version", (json_int_t)apps->version, "apps", list, "outputs",
+                      pack_outputs(&packing, &apps->sinks), "files", pack_files(&apps->sinks),
+                      "specs", packing.specs);
     free(packing.known);
     return state;
 }
@@ -380,6 +381,7 @@ static void unpack_instance(const struct unpacking *unpacking, struct app *app, 
 static void unpack_app(const struct unpacking *unpacking, const json_t *from)
 {
     struct app_spec *spec = spec_of(unpacking, from);
+    const char *source = json_string_value(json_object_get(from, "config"));
     struct app *app = spec == NULL ? NULL : app_new(unpacking->apps, spec);
     json_t *instance;
     size_t index;
@@ -390,6 +392,8 @@ static void unpack_app(const struct unpacking *unpacking, const json_t *from)
         return;
     }
     app->idle = json_is_true(json_object_get(from, "idle"));
+    if (source != NULL)
+        app->source = strdup(source);
     if (!cluster_unpack(&app->cluster, json_object_get(from, "cluster")))
         log_write(unpacking->apps->log, LOG_LEVEL_ERROR, 0,
                   "app %s: a listening socket was lost in the update of the runner", app->name);
@@ -440,6 +444,7 @@ void apps_unpack(struct apps *apps, const json_t *state)
     unpack_outputs(&unpacking, state);
     apps->next_id = (int)json_integer_value(json_object_get(state, "next_id"));
     apps->next_serial = (unsigned)json_integer_value(json_object_get(state, "next_serial"));
+    apps->may_leave = json_is_true(json_object_get(state, "may_leave"));
     apps->version = (uint64_t)json_integer_value(json_object_get(state, "version"));
     forget_specs(&unpacking);
     diag_fini(&diag);

@@ -8,6 +8,7 @@
 
 struct target {
     struct instance *instance; /* NULL: gone */
+    enum goal goal;
 };
 
 struct operation {
@@ -18,8 +19,8 @@ struct operation {
     void *context;
     struct target *targets; /* owned */
     size_t count, capacity;
-    size_t rollouts; /* that have not ended */
-    const struct rollout *waiting[16];
+    const struct rollout **waiting; /* owned: for these */
+    size_t rollouts;
     json_t *result; /* owned */
     char *failure;  /* owned: why a rollout failed */
     bool begun;
@@ -38,7 +39,7 @@ struct operation *operation_new(struct apps *apps, enum goal goal, apps_answer_f
     return operation;
 }
 
-bool operation_add(struct operation *operation, struct instance *instance)
+static bool add(struct operation *operation, struct instance *instance, enum goal goal)
 {
     if (operation->count == operation->capacity) {
         size_t capacity = operation->capacity == 0 ? 8 : operation->capacity * 2;
@@ -49,15 +50,41 @@ bool operation_add(struct operation *operation, struct instance *instance)
         operation->targets = targets;
         operation->capacity = capacity;
     }
-    operation->targets[operation->count++] = (struct target){.instance = instance};
+    operation->targets[operation->count++] = (struct target){.instance = instance, .goal = goal};
     return true;
 }
 
-/* More than there is room for are not waited for. */
-void operation_add_rollout(struct operation *operation, struct rollout *rollout)
+bool operation_add(struct operation *operation, struct instance *instance)
 {
-    if (operation->rollouts < COUNT(operation->waiting))
-        operation->waiting[operation->rollouts++] = rollout;
+    return add(operation, instance, operation->goal);
+}
+
+bool operation_add_leaving(struct operation *operation, struct instance *instance)
+{
+    return add(operation, instance, GOAL_GONE);
+}
+
+bool operation_add_rollout(struct operation *operation, struct rollout *rollout)
+{
+    const struct rollout **waiting = realloc(operation->waiting, (operation->rollouts + 1) *
+                                                                     sizeof *operation->waiting);
+
+    if (waiting == NULL)
+        return false;
+    operation->waiting = waiting;
+    waiting[operation->rollouts++] = rollout;
+    return true;
+}
+
+/* The first reasons are told, as many as there is memory for. */
+void operation_fail(struct operation *operation, const char *why)
+{
+    char *text = NULL;
+
+    if (asprintf(&text, "%s%s", operation->failure == NULL ? "" : operation->failure, why) < 0)
+        return;
+    free(operation->failure);
+    operation->failure = text;
 }
 
 void operation_result(struct operation *operation, json_t *result)
@@ -66,24 +93,24 @@ void operation_result(struct operation *operation, json_t *result)
     operation->result = result;
 }
 
-static bool is_at_rest(const struct operation *operation, const struct target *target)
+static bool is_at_rest(const struct target *target)
 {
     const struct instance *instance = target->instance;
 
     if (instance == NULL)
         return true;
-    if (operation->goal == GOAL_GONE || instance->state == STATE_STOPPING)
+    if (target->goal == GOAL_GONE || instance->state == STATE_STOPPING)
         return false;
-    if (operation->goal == GOAL_STOPPED)
+    if (target->goal == GOAL_STOPPED)
         return instance->state == STATE_STOPPED || instance->state == STATE_ERRORED;
     return instance->state != STATE_STARTING;
 }
 
-static bool has_failed(const struct operation *operation, const struct target *target)
+static bool has_failed(const struct target *target)
 {
     const struct instance *instance = target->instance;
 
-    if (operation->goal != GOAL_RUNNING)
+    if (target->goal != GOAL_RUNNING)
         return false;
     if (instance == NULL || instance->state == STATE_ERRORED || instance->state == STATE_WAITING)
         return true;
@@ -126,7 +153,7 @@ static char *failures(const struct operation *operation)
     FILE *out = NULL;
 
     for (size_t i = 0; i < operation->count; i++) {
-        if (!has_failed(operation, &operation->targets[i]))
+        if (!has_failed(&operation->targets[i]))
             continue;
         if (out == NULL)
             out = open_memstream(&text, &len);
@@ -157,6 +184,7 @@ static void operation_finish(struct operation *operation)
     json_decref(operation->result);
     free(text);
     free(operation->targets);
+    free(operation->waiting);
     free(operation->failure);
     free(operation);
 }
@@ -166,7 +194,7 @@ static bool is_done(const struct operation *operation)
     if (!operation->begun || operation->rollouts > 0)
         return false;
     for (size_t i = 0; i < operation->count; i++) {
-        if (!is_at_rest(operation, &operation->targets[i]))
+        if (!is_at_rest(&operation->targets[i]))
             return false;
     }
     return true;
@@ -217,8 +245,8 @@ void operations_rollout_ended(struct apps *apps, const struct rollout *rollout, 
             if (operation->waiting[i] != rollout)
                 continue;
             operation->waiting[i--] = operation->waiting[--operation->rollouts];
-            if (why != NULL && operation->failure == NULL)
-                operation->failure = strdup(why);
+            if (why != NULL)
+                operation_fail(operation, why);
         }
     }
 }

@@ -13,11 +13,16 @@
 
 enum { WHY_BYTES = 8192 };
 
-struct rollout {
-    struct app *app;
+struct lane {                 /* one replacement at a time */
     struct instance *fresh;   /* must become ready */
     struct instance *leaving; /* is on its way out */
-    int *ids;                 /* owned: of those to be replaced, in order */
+};
+
+struct rollout {
+    struct app *app;
+    struct lane lanes[ROLLOUT_LANES_MAX];
+    unsigned lane_count;
+    int *ids; /* owned: of those to be replaced, in order */
     size_t count, next;
     bool overlap;
     struct task step; /* goes on when the event that led here is done with */
@@ -41,35 +46,40 @@ static struct instance *find(const struct app *app, int id)
     return NULL;
 }
 
-static struct instance *predecessor(const struct rollout *rollout)
+static struct instance *predecessor(const struct instance *fresh)
 {
-    list_each(it, keep, &rollout->app->instances)
+    list_each(it, keep, &fresh->app->instances)
     {
         struct instance *instance = container_of(it, struct instance, link);
 
-        if (instance->id == rollout->fresh->id && instance != rollout->fresh)
+        if (instance->id == fresh->id && instance != fresh)
             return instance;
     }
     return NULL;
 }
 
-/* Cut short: a new instance that has not proved itself goes, if there is an old one. */
+/* A new instance that has not proved itself goes, if there is an old one. */
+static void clear_lane(struct lane *lane)
+{
+    struct instance *fresh = lane->fresh;
+
+    *lane = (struct lane){.fresh = NULL};
+    if (fresh == NULL)
+        return;
+    fresh->trial = false;
+    if (predecessor(fresh) != NULL)
+        app_remove(fresh);
+}
+
 void rollout_free(struct rollout *rollout)
 {
-    struct instance *fresh;
-    bool extra;
-
     if (rollout == NULL)
         return;
-    fresh = rollout->fresh;
-    extra = fresh != NULL && predecessor(rollout) != NULL;
     operations_rollout_ended(rollout->app->apps, rollout, "it was cut short\n");
     rollout->app->rollout = NULL;
     rollout->app = NULL;
-    if (fresh != NULL)
-        fresh->trial = false;
-    if (extra)
-        app_remove(fresh);
+    for (unsigned i = 0; i < rollout->lane_count; i++)
+        clear_lane(&rollout->lanes[i]);
     if (rollout->step.queued)
         return; /* the step frees it */
     free(rollout->ids);
@@ -89,26 +99,24 @@ static void finish(struct rollout *rollout, const char *why)
 }
 
 /* The old one has a successor: it is no longer one of the app's instances. */
-static void retire(struct rollout *rollout, struct instance *old)
+static void retire(struct lane *lane, struct instance *old)
 {
-    struct app *app = rollout->app;
+    struct app *app = old->app;
 
-    rollout->leaving = old;
+    lane->leaving = old;
     list_remove(&old->link);
     list_push_back(&app->retiring, &old->link);
     app_changed(app);
     app_remove(old);
 }
 
-static void begin_overlapping(struct rollout *rollout, struct instance *old)
+/* False: no memory. */
+static bool begin_overlapping(struct lane *lane, struct instance *old)
 {
-    struct app *app = rollout->app;
-    struct instance *fresh = instance_new(app, old->id, old->index);
+    struct instance *fresh = instance_new(old->app, old->id, old->index);
 
-    if (fresh == NULL) {
-        finish(rollout, "no memory\n");
-        return;
-    }
+    if (fresh == NULL)
+        return false;
     fresh->increment = old->increment;
     fresh->restarts = old->restarts + 1;
     fresh->created_wall_ms = old->created_wall_ms;
@@ -116,65 +124,95 @@ static void begin_overlapping(struct rollout *rollout, struct instance *old)
     /* it stands in the list where the old one is */
     list_remove(&fresh->link);
     list_insert(&old->link, &fresh->link);
-    rollout->fresh = fresh;
+    lane->fresh = fresh;
     instance_event(fresh, EVENT_START);
+    return true;
 }
 
-static void begin_next(struct rollout *rollout)
+static bool is_busy(const struct rollout *rollout)
+{
+    for (unsigned i = 0; i < rollout->lane_count; i++) {
+        if (rollout->lanes[i].fresh != NULL || rollout->lanes[i].leaving != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* False: the rollout has ended. */
+static bool begin_next(struct rollout *rollout, struct lane *lane)
 {
     struct instance *old = NULL;
 
     while (old == NULL && rollout->next < rollout->count)
         old = find(rollout->app, rollout->ids[rollout->next++]);
     if (old == NULL) {
+        if (is_busy(rollout))
+            return true;
         /* all are new: a socket that none of them asked for leads to nobody */
         if (rollout->count > 0)
             cluster_end_change(&rollout->app->cluster);
         finish(rollout, NULL);
-        return;
+        return false;
     }
     if (rollout->overlap && old->state == STATE_ONLINE) {
-        begin_overlapping(rollout, old);
-        return;
+        if (begin_overlapping(lane, old))
+            return true;
+        finish(rollout, "no memory\n");
+        return false;
     }
-    rollout->fresh = old;
+    lane->fresh = old;
     instance_event(old, EVENT_RESTART);
+    return true;
 }
 
-static void give_up(struct rollout *rollout)
+/* What the old one was started with is what the app is again: the next change must see that it
+ * was not made. */
+static void give_up(struct rollout *rollout, struct lane *lane)
 {
-    struct instance *fresh = rollout->fresh;
-    struct instance *old = predecessor(rollout);
+    struct instance *fresh = lane->fresh;
+    struct instance *old = predecessor(fresh);
     char *tail = report_tail(fresh, true);
 
     snprintf(rollout->why, sizeof rollout->why, "%s (%d): the new instance: %s\n%s%s",
              rollout->app->name, fresh->id, fresh->reason, tail == NULL ? "" : tail,
              old == NULL ? "" : "the old instances stay\n");
     free(tail);
-    rollout->fresh = NULL;
-    if (old != NULL)
+    lane->fresh = NULL;
+    if (old != NULL) {
+        app_use_spec(rollout->app, old->spec);
         app_remove(fresh);
+    }
     finish(rollout, rollout->why);
+}
+
+/* False: the rollout has ended. */
+static bool lane_go_on(struct rollout *rollout, struct lane *lane)
+{
+    struct instance *fresh = lane->fresh;
+    struct instance *old;
+
+    if (fresh != NULL && (fresh->state == STATE_STARTING || fresh->state == STATE_STOPPING))
+        return true;
+    if (fresh != NULL && fresh->state != STATE_ONLINE) {
+        give_up(rollout, lane);
+        return false;
+    }
+    if (fresh != NULL) {
+        fresh->trial = false;
+        lane->fresh = NULL;
+        old = predecessor(fresh);
+        if (old != NULL)
+            retire(lane, old);
+    }
+    return lane->leaving != NULL || begin_next(rollout, lane);
 }
 
 static void go_on(struct rollout *rollout)
 {
-    struct instance *fresh = rollout->fresh;
-    struct instance *old;
-
-    if (fresh != NULL && fresh->state == STATE_ONLINE) {
-        old = predecessor(rollout);
-        fresh->trial = false;
-        rollout->fresh = NULL;
-        if (old != NULL) {
-            retire(rollout, old);
+    for (unsigned i = 0; i < rollout->lane_count; i++) {
+        if (!lane_go_on(rollout, &rollout->lanes[i]))
             return;
-        }
     }
-    if (rollout->fresh != NULL)
-        give_up(rollout);
-    else if (rollout->leaving == NULL)
-        begin_next(rollout);
 }
 
 static void on_step(struct task *task)
@@ -196,23 +234,25 @@ static void step_later(struct rollout *rollout)
 
 void rollout_on_settled(struct rollout *rollout, struct instance *instance)
 {
-    if (instance == rollout->fresh && instance->state != STATE_STARTING &&
-        instance->state != STATE_STOPPING)
-        step_later(rollout);
+    for (unsigned i = 0; i < rollout->lane_count; i++) {
+        if (instance == rollout->lanes[i].fresh)
+            step_later(rollout);
+    }
 }
 
 void rollout_on_gone(struct rollout *rollout, const struct instance *instance)
 {
-    if (instance == rollout->leaving)
-        rollout->leaving = NULL;
-    else if (instance == rollout->fresh)
-        rollout->fresh = NULL;
-    else
-        return;
-    step_later(rollout);
+    for (unsigned i = 0; i < rollout->lane_count; i++) {
+        struct lane *lane = &rollout->lanes[i];
+
+        if (instance != lane->leaving && instance != lane->fresh)
+            continue;
+        *lane = (struct lane){.fresh = NULL};
+        step_later(rollout);
+    }
 }
 
-struct rollout *rollout_start(struct app *app)
+struct rollout *rollout_start(struct app *app, unsigned parallel)
 {
     struct rollout *rollout = calloc(1, sizeof *rollout);
     size_t count = app_count(app);
@@ -227,6 +267,9 @@ struct rollout *rollout_start(struct app *app)
     }
     rollout->app = app;
     rollout->overlap = app_overlaps(app);
+    rollout->lane_count = parallel < 1                   ? 1
+                          : parallel < ROLLOUT_LANES_MAX ? parallel
+                                                         : ROLLOUT_LANES_MAX;
     rollout->step.run = on_step;
     list_each(it, keep, &app->instances)
         rollout->ids[rollout->count++] = container_of(it, struct instance, link)->id;

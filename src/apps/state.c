@@ -51,7 +51,12 @@ bool state_save(struct apps *apps, struct diag *diag)
     bool saved;
 
     list_each(it, keep, &apps->apps)
-        json_array_append_new(list, describe(container_of(it, struct app, link)));
+    {
+        const struct app *app = container_of(it, struct app, link);
+
+        if (app->source == NULL) /* else it comes with its configuration */
+            json_array_append_new(list, describe(app));
+    }
     text = json_dumps(state, JSON_INDENT(1));
     json_decref(state);
     if (text == NULL) {

@@ -1,6 +1,7 @@
 """What the runner tells a balancer of its apps, and what it makes of the balancer's reports."""
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -269,3 +270,92 @@ def test_nonsense_from_a_follower(runner, follow):
         follower.socket.sendall(line + b"\n")
     assert runner.status("s") == ["online"]
     assert not follower.ended
+
+
+def apply(runner, source, *apps, **more):
+    """What a balancer asks for its configuration's apps: (done, reason)."""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(runner.home / "control.sock"))
+    client.settimeout(wait.TIMEOUT * 4)
+    request = dict(command="app", do="apply", source=source, apps=apps, **more)
+    client.sendall(json.dumps(request).encode() + b"\n")
+    with client.makefile() as lines:
+        answer = json.loads(lines.readline())
+    client.close()
+    return answer["ok"], (answer.get("result") or answer).get("message", "")
+
+
+def spec(runner, name, script="web.js", **more):
+    return dict(name=name, script=script, cwd=str(runner.dir), balance=True, **more)
+
+
+def pids(runner, name):
+    return [app["pid"] for app in runner.list() if app["name"] == name]
+
+
+def test_apply_makes_it_so(runner):
+    """New apps start, changed ones roll, counts change by the difference, the rest is left alone;
+    what is not named goes, and what others have started does not matter."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "sleep 1000", "--name", "mine")
+    one, two = spec(runner, "one"), spec(runner, "two", instances=2)
+    assert apply(runner, "/a.conf", one, two) == (True, "")
+    before = {name: pids(runner, name) for name in ("one", "two", "mine")}
+    assert [len(found) for found in before.values()] == [1, 2, 1]
+    assert apply(runner, "/a.conf", one, two) == (True, "")
+    assert {name: pids(runner, name) for name in before} == before
+    assert apply(runner, "/a.conf", dict(one, env={"A": "1"}), dict(two, instances=3)) == (True, "")
+    assert set(pids(runner, "two")) > set(before["two"]) and len(pids(runner, "two")) == 3
+    assert pids(runner, "one") != before["one"]
+    assert apply(runner, "/b.conf", spec(runner, "three")) == (True, "")
+    assert apply(runner, "/a.conf", two) == (True, "")
+    assert {app["name"] for app in runner.list()} == {"two", "three", "mine"}
+    assert pids(runner, "mine") == before["mine"]
+    done, why = apply(runner, "/a.conf", two, spec(runner, "mine"), spec(runner, "three"))
+    assert not done and "the command line" in why and "/b.conf" in why
+    runner.ok("save")
+    saved = json.loads((runner.home / "dump.json").read_text())
+    assert [app["spec"]["name"] for app in saved["apps"]] == ["mine"]
+
+
+def test_apply_of_a_broken_version(runner):
+    """The old instances stay, the reason is told with the last lines, and the same is tried again
+    by the next apply."""
+    runner.file("web.js", NODE)
+    runner.ok("ping")
+    good = spec(runner, "web", instances=2)
+    assert apply(runner, "/a.conf", good) == (True, "")
+    before = pids(runner, "web")
+    runner.file("bad.js", "console.error('no such table'); process.exit(7)")
+    for _ in range(2):
+        done, why = apply(runner, "/a.conf", dict(good, script="bad.js"))
+        assert not done and "exited with code 7" in why and "no such table" in why
+        assert pids(runner, "web") == before
+    assert apply(runner, "/a.conf", good) == (True, "")
+    assert pids(runner, "web") == before
+
+
+def test_rolls_in_parallel(runner, follow):
+    """--parallel 3: three at a time, and never fewer ready than there were."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "-i", "4", "--balance")
+    follower = follow()
+    before = {x["id"] for x in follower.wait_instances("web", 4)}
+    runner.ok("reload", "web", "--parallel", "3")
+    follower.wait_instances("web", 4)
+    ready = [sum(x["state"] == "ready" for x in line["instances"]) for line in follower.lines]
+    assert min(ready) == 4 and max(ready) > 4
+    assert before.isdisjoint({x["id"] for x in follower.instances("web")})
+
+
+def test_restart_of_one_rolls(runner, follow):
+    """An app with an address of its own has its successor beside it, also when there is only one."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "--balance")
+    follower = follow()
+    follower.wait_instances("web", 1)
+    runner.ok("restart", "web")
+    assert all(line["status"] == "online" for line in follower.lines)
+    runner.file("web.js", "process.exit(1)")
+    assert "exited with code 1" in runner.fails("restart", "web")
+    assert ask(follower.instances("web")[0]["address"]).startswith("node ")
