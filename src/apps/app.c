@@ -185,6 +185,12 @@ static void watch_files(struct app *app)
     diag_fini(&diag);
 }
 
+/* Every second. */
+static bool is_looked_at(const struct app *app)
+{
+    return app->spec->max_memory_bytes > 0 || app_has_pace(app);
+}
+
 void app_use_spec(struct app *app, struct app_spec *spec)
 {
     spec_ref(spec);
@@ -194,7 +200,7 @@ void app_use_spec(struct app *app, struct app_spec *spec)
     if (spec->cron != NULL && cron_parse(spec->cron, &app->cron))
         arm_schedule(app);
     watch_files(app);
-    if (spec->max_memory_bytes > 0 && !deadline_armed(&app->apps->sampling))
+    if (is_looked_at(app) && !deadline_armed(&app->apps->sampling))
         deadline_arm(app->apps->loop, &app->apps->sampling, SAMPLE_EVERY_MS);
 }
 
@@ -267,8 +273,9 @@ static void on_sampling(struct deadline *deadline)
     {
         struct app *app = container_of(it, struct app, link);
 
-        needed = needed || app->spec->max_memory_bytes > 0;
+        needed = needed || is_looked_at(app);
         relieve(app);
+        app_pace(app);
     }
     if (needed)
         deadline_arm(apps->loop, &apps->sampling, SAMPLE_EVERY_MS);

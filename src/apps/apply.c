@@ -66,13 +66,13 @@ static void change(const struct wish *wish, struct operation *operation, struct 
         start_errored(operation, app);
     } else if (app_living(app) > 0 && differs_in_count_only(before, spec)) {
         app_use_spec(app, spec);
-        app_resize(operation, app, app_wanted_count(spec));
+        app_fit(operation, app);
     } else {
         log_write(app->apps->log, LOG_LEVEL_NOTICE, 0, "app %s: has another description",
                   app->name);
         app_use_spec(app, spec);
         app_replace(operation, app, ask_parallel(wish->ask));
-        app_resize(operation, app, app_wanted_count(spec));
+        app_fit(operation, app);
     }
     spec_unref(before);
 }

@@ -55,7 +55,8 @@ struct apps_listener {
     void *context;
 };
 
-/* Tells of every app at once, then of each change. NULL: no memory. */
+/* Tells of every app at once, then how many these are ({"apps":N}), then of each change. NULL: no
+ * memory. */
 struct follower *apps_follow(struct apps *apps, const struct apps_listener *listener);
 
 /* What it says: {"do":"wake"} and {"do":"load"}; what makes no sense is nothing. */

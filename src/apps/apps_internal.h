@@ -6,6 +6,7 @@
 #include "apps/cluster.h"
 #include "apps/cron.h"
 #include "apps/ready.h"
+#include "apps/scale.h"
 #include "apps/sink.h"
 #include "apps/spec.h"
 #include "event/loop.h"
@@ -102,7 +103,8 @@ struct app {
     char *source;        /* owned: the configuration that declares it; NULL: none */
     json_t *told;        /* owned: what followers know of it */
     uint64_t version;    /* of what they know */
-    bool idle;           /* stopped until somebody asks for it */
+    struct scale_memory scale;
+    bool idle; /* stopped until somebody asks for it */
 };
 
 struct apps {
@@ -202,7 +204,14 @@ int app_living(const struct app *app); /* instances that are not on their way ou
 struct app *app_start_new(struct apps *apps, struct operation *operation, struct app_spec *spec);
 bool app_add_started(struct operation *operation, struct app *app); /* one instance more */
 bool app_replace(struct operation *operation, struct app *app, unsigned parallel);
+bool app_fit(struct operation *operation, struct app *app);        /* as many as its spec allows */
+bool app_fits(const struct app *app, const struct app_spec *spec); /* ... as it says already? */
+struct instance *app_highest(const struct app *app); /* that is not on its way out, or NULL */
 bool app_resize(struct operation *operation, struct app *app, int count);
+
+/* pace.c */
+bool app_has_pace(const struct app *app); /* must be looked at every second */
+void app_pace(struct app *app);
 
 /* watch.c */
 struct watch *watch_new(struct loop *loop, const struct app_spec *spec,

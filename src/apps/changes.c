@@ -4,13 +4,30 @@
 
 #include <unistd.h>
 
-int app_wanted_count(const struct app_spec *spec)
+/* `have`: of a range, what there is already is kept. */
+static int fitting(const struct app_spec *spec, int have)
 {
-    int count = 1;
+    int min = 1;
+    int max = 1;
 
     if (spec->instances != NULL)
-        spec_instance_count(spec->instances, (int)sysconf(_SC_NPROCESSORS_ONLN), &count);
-    return count;
+        spec_instance_range(spec->instances, (int)sysconf(_SC_NPROCESSORS_ONLN), &min, &max);
+    return have < min ? min : have > max ? max : have;
+}
+
+int app_wanted_count(const struct app_spec *spec)
+{
+    return fitting(spec, 0);
+}
+
+bool app_fits(const struct app *app, const struct app_spec *spec)
+{
+    return app_living(app) == fitting(spec, app_living(app));
+}
+
+bool app_fit(struct operation *operation, struct app *app)
+{
+    return app_resize(operation, app, fitting(app->spec, app_living(app)));
 }
 
 struct app *app_start_new(struct apps *apps, struct operation *operation, struct app_spec *spec)
@@ -63,7 +80,7 @@ bool app_replace(struct operation *operation, struct app *app, unsigned parallel
     return true;
 }
 
-static struct instance *highest(const struct app *app)
+struct instance *app_highest(const struct app *app)
 {
     struct instance *found = NULL;
 
@@ -93,6 +110,6 @@ bool app_resize(struct operation *operation, struct app *app, int count)
     while (good && app_living(app) < count)
         good = app_add_started(operation, app);
     while (app_living(app) > count && app_living(app) > 1)
-        app_remove(highest(app));
+        app_remove(app_highest(app));
     return good;
 }

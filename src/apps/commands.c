@@ -145,7 +145,7 @@ struct app_spec *ask_spec(const struct ask *ask, json_t *source)
 static bool is_as_described(const struct app *app, const struct app_spec *spec)
 {
     if (!json_equal(app->spec->source, spec->source) ||
-        (spec->instances != NULL && (int)app_count(app) != app_wanted_count(spec)))
+        (spec->instances != NULL && !app_fits(app, spec)))
         return false;
     list_each(it, keep, &app->instances)
     {
@@ -169,7 +169,7 @@ static bool start_known(const struct ask *ask, struct operation *operation, stru
     if (!app_replace(operation, app, ask_parallel(ask)))
         return false;
     if (spec->instances != NULL && app->rollout == NULL)
-        scaled = app_resize(operation, app, app_wanted_count(spec));
+        scaled = app_fit(operation, app);
     return scaled;
 }
 
@@ -560,12 +560,14 @@ static void run_save(struct ask *ask)
 static void resurrect_one(const struct ask *ask, struct operation *operation, json_t *entry)
 {
     json_t *source = json_deep_copy(json_object_get(entry, "spec"));
+    const json_t *instances = json_object_get(source, "instances");
+    const char *text = json_string_value(instances);
     struct app_spec *spec = NULL;
     struct diag diag;
 
     diag_init(&diag);
-    if (source != NULL && json_is_integer(json_object_get(entry, "count")) &&
-        json_object_get(source, "instances") != NULL)
+    if (source != NULL && json_is_integer(json_object_get(entry, "count")) && instances != NULL &&
+        (text == NULL || strstr(text, "..") == NULL))
         json_object_set(source, "instances", json_object_get(entry, "count"));
     if (source != NULL && json_is_true(json_object_get(entry, "stopped")))
         json_object_set_new(source, "autostart", json_false());

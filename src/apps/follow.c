@@ -380,9 +380,19 @@ struct app_load follow_load(const struct app *app)
 
 /* ---- followers */
 
+/* Whoever knew apps from before drops those that were not told. */
+static void tell_end(const struct follower *follower, size_t told)
+{
+    char line[64];
+
+    snprintf(line, sizeof line, "{\"apps\":%zu}\n", told);
+    tell(follower, line);
+}
+
 struct follower *apps_follow(struct apps *apps, const struct apps_listener *listener)
 {
     struct follower *follower = calloc(1, sizeof *follower);
+    size_t told = 0;
 
     if (follower == NULL)
         return NULL;
@@ -397,7 +407,9 @@ struct follower *apps_follow(struct apps *apps, const struct apps_listener *list
 
         tell(follower, line);
         free(line);
+        told++;
     }
+    tell_end(follower, told);
     return follower;
 }
 

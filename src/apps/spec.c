@@ -484,7 +484,8 @@ static bool derive_rest(struct reading *reading)
 {
     struct app_spec *spec = reading->spec;
     struct cron cron;
-    int count;
+    int min;
+    int max;
 
     spec->kill_number = signal_number(spec->kill_signal);
     reading->key = "kill_signal";
@@ -504,8 +505,11 @@ static bool derive_rest(struct reading *reading)
         strcmp(spec->log_type, "raw") != 0)
         return wrong(reading, "\"json\" or \"raw\"");
     reading->key = "instances";
-    if (spec->instances != NULL && !spec_instance_count(spec->instances, 1, &count))
-        return wrong(reading, "a number or \"max\"");
+    if (spec->instances != NULL && !spec_instance_range(spec->instances, 1000, &min, &max))
+        return wrong(reading, "a number, \"max\", or two as in 2..8");
+    reading->key = "idle_timeout";
+    if (spec->idle_timeout_ms > 0 && !spec->balance && !spec->socket)
+        return wrong(reading, "given with \"balance\" or \"socket\": who else would wake the app?");
     reading->key = "umask";
     if (spec->umask != NULL && (strspn(spec->umask, "01234567") != strlen(spec->umask) ||
                                 strlen(spec->umask) > 4 || spec->umask[0] == '\0'))
@@ -577,6 +581,16 @@ static struct app_spec *spec_alloc(json_t *inherited)
     return NULL;
 }
 
+bool option_fits(const struct option *option, json_t *value, struct diag *diag)
+{
+    struct app_spec *spec = spec_alloc(NULL);
+    struct reading reading = {.spec = spec, .diag = diag, .option = option, .key = option->name};
+    bool fits = spec != NULL && read_value(&reading, value);
+
+    spec_unref(spec);
+    return fits;
+}
+
 struct app_spec *spec_new(json_t *source, const char *env_name, json_t *inherited,
                           struct diag *diag)
 {
@@ -613,6 +627,25 @@ void spec_unref(struct app_spec *spec)
     json_decref(spec->inherited);
     arena_drop(spec->arena);
     free(spec);
+}
+
+bool spec_instance_range(const char *text, int cpus, int *min, int *max)
+{
+    const char *dots = strstr(text, "..");
+    char first[16];
+
+    if (dots == NULL) {
+        *max = 0;
+        return spec_instance_count(text, cpus, min) && (*max = *min) > 0;
+    }
+    if (snprintf(first, sizeof first, "%.*s", (int)(dots - text), text) >= (int)sizeof first)
+        return false;
+    if (!spec_instance_count(first, cpus, min) || !spec_instance_count(dots + 2, cpus, max))
+        return false;
+    if (*min <= *max)
+        return true;
+    *max = *min;
+    return false;
 }
 
 bool spec_instance_count(const char *text, int cpus, int *count)

@@ -61,6 +61,9 @@ struct app_spec {
     bool socket;
     bool balance;
     uint64_t drain_timeout_ms;
+    uint64_t idle_timeout_ms;
+    int scale_up_at;
+    uint64_t scale_down_after_ms;
     bool autostart;
     bool autorestart;
     struct codes stop_exit_codes;
@@ -134,6 +137,9 @@ extern const size_t app_option_count;
  * max-memory-restart), or NULL. */
 const struct option *option_find(const char *key);
 
+/* Does `value` fit the key? False: why not, in `diag`. */
+bool option_fits(const struct option *option, json_t *value, struct diag *diag);
+
 /* Makes one from an object. Unknown keys are warned about with the nearest known one, values that
  * do not fit are errors. `env_name` (may be NULL) chooses env_NAME. `inherited` (may be NULL) is
  * the environment of who asks. References are taken of both. NULL: errors in `diag`. */
@@ -145,6 +151,10 @@ void spec_unref(struct app_spec *spec); /* NULL is fine */
 /* How many instances `text` means on a machine with `cpus`: "max" and 0 all, -1 all but one; at
  * least 1. False: not a number. */
 bool spec_instance_count(const char *text, int cpus, int *count);
+
+/* The same for "2..8": the smallest and the largest number; without ".." both are the same, as with
+ * false for a largest that is smaller. */
+bool spec_instance_range(const char *text, int cpus, int *min, int *max);
 
 /* "10s", "5m", "1h", "500ms", "1500". */
 bool spec_parse_msec(const char *text, uint64_t *ms);

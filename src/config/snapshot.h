@@ -65,6 +65,7 @@ struct snapshot {
     struct upstreams
         *http_upstreams;    /* upstream blocks and targets of proxy_pass; NULL without any */
     struct http_conf *http; /* what the http block made; NULL without one */
+    struct apps_conf *apps; /* what the apps block made; NULL without one */
 };
 
 struct snapshot *snapshot_new(void); /* one reference; NULL: no memory */

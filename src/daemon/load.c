@@ -9,6 +9,7 @@
 #include "config/regex.h"
 #include "config/snapshot.h"
 #include "config/variable.h"
+#include "daemon/apps_conf.h"
 #include "daemon/core_conf.h"
 #include "daemon/options.h"
 #include "http/server.h"
@@ -32,7 +33,7 @@ static void list_features(void)
     const struct conf_feature *const *of_http = http_conf_features(&count);
     size_t taken = 0;
 
-    assert(count + 2 <= FEATURES_MAX);
+    assert(count + 3 <= FEATURES_MAX);
     while (taken < count && of_http[taken]->conf_bytes > 0)
         features[feature_count++] = of_http[taken++];
     core_index = feature_count;
@@ -41,6 +42,7 @@ static void list_features(void)
     features[feature_count++] = &error_log_feature;
     while (taken < count)
         features[feature_count++] = of_http[taken++];
+    features[feature_count++] = apps_conf_feature();
 }
 
 const struct conf_feature *const *load_features(size_t *count)

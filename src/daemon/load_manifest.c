@@ -2,17 +2,20 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "config/snapshot.h"
+#include "daemon/apps_conf.h"
 #include "daemon/core_conf.h"
 #include "daemon/cpu.h"
 #include "daemon/load.h"
 #include "daemon/manifest.h"
 #include "daemon/options.h"
+#include "daemon/runner_home.h"
 #include "http/server.h"
 #include "policy/error_log.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static struct slice keep(struct manifest *manifest, struct slice text)
@@ -218,10 +221,25 @@ static void add_process(struct manifest *manifest, const struct core_conf *core,
     manifest->working_directory = keep(manifest, core->working_directory);
 }
 
+static bool keep_apps(struct manifest *manifest, const struct apps_conf *conf)
+{
+    const char *home = runner_home();
+    char *list = conf == NULL ? NULL : json_dumps(conf->apps, JSON_COMPACT);
+
+    manifest->apps_follow = conf != NULL;
+    manifest->apps_home = keep(manifest, conf != NULL && conf->home.len > 0 ? conf->home
+                                         : home != NULL                     ? slice_of(home)
+                                                                            : slice_of(""));
+    manifest->apps = keep(manifest, slice_of(list == NULL ? "[]" : list));
+    free(list);
+    return manifest->apps.data != NULL && manifest->apps_home.data != NULL;
+}
+
 struct manifest *load_manifest(const struct load *load, const struct run_options *options,
                                struct diag *diag)
 {
     const struct core_conf *core = settings_at(load->snapshot->root.settings, core_index);
+    const struct apps_conf *apps = load->snapshot->apps;
     struct manifest *manifest = manifest_new();
 
     if (manifest == NULL) {
@@ -229,13 +247,15 @@ struct manifest *load_manifest(const struct load *load, const struct run_options
         return NULL;
     }
     add_process(manifest, core, options);
-    if (!find_user(manifest, core, diag)) {
+    if (!find_user(manifest, core, diag) ||
+        (apps != NULL && !apps_conf_check(apps, &load->tree, diag))) {
         manifest_free(manifest);
         return NULL;
     }
     if (manifest->pid_path.data == NULL || manifest->working_directory.data == NULL ||
         !add_affinity(manifest, core) || !add_texts(manifest, core, load->snapshot) ||
-        !add_sinks(manifest, load->snapshot) || !add_listeners(manifest, load->snapshot)) {
+        !add_sinks(manifest, load->snapshot) || !add_listeners(manifest, load->snapshot) ||
+        !keep_apps(manifest, apps)) {
         diag_add(diag, DIAG_ERROR, NULL, "no memory");
         manifest_free(manifest);
         return NULL;

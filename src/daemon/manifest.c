@@ -9,7 +9,7 @@
 #include <limits.h>
 
 /* The layout is private to one version of the program: the number changes with it. */
-static const uint64_t magic = 0x50454c4d00000001;
+static const uint64_t magic = 0x50454c4d00000002;
 
 enum { LOOPS_MAX = 512, NUMBER_MAX = 1 << 30 };
 
@@ -103,6 +103,9 @@ void manifest_pack(const struct manifest *manifest, struct packer *packer)
     pack_u64(packer, manifest->listener_count);
     for (size_t i = 0; i < manifest->listener_count; i++)
         pack_listener(packer, &manifest->listeners[i]);
+    pack_u64(packer, manifest->apps_follow);
+    pack_text(packer, manifest->apps_home);
+    pack_text(packer, manifest->apps);
 }
 
 /* A copy with a NUL behind it: the names go to system calls. */
@@ -262,6 +265,9 @@ struct manifest *manifest_unpack(struct slice bytes)
                                      &manifest->listener_count);
     for (size_t i = 0; i < manifest->listener_count && !unpacker.failed; i++)
         take_listener(&unpacker, manifest, &manifest->listeners[i]);
+    manifest->apps_follow = take_bool(&unpacker);
+    manifest->apps_home = take_text(&unpacker, manifest->arena);
+    manifest->apps = take_text(&unpacker, manifest->arena);
     if (!unpacker.failed && unpacker.rest.len == 0)
         return manifest;
     manifest_free(manifest);

@@ -66,6 +66,9 @@ struct manifest {
     size_t sink_count;
     struct manifest_listener *listeners;
     size_t listener_count;
+    bool apps_follow;       /* apps are mentioned: their runner is followed */
+    struct slice apps_home; /* whose */
+    struct slice apps;      /* those it declares, a list in JSON */
 };
 
 struct packer;

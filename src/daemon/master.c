@@ -55,7 +55,7 @@ void master_log_to(struct master *master, const struct bundle *bundle)
 
 void master_exit_if_done(struct master *master)
 {
-    if (master->phase != MASTER_RUNNING && list_empty(&master->workers))
+    if (master->phase != MASTER_RUNNING && list_empty(&master->workers) && app_link_left(master))
         loop_stop(master->loop);
 }
 
@@ -189,6 +189,7 @@ static bool init(struct master *master, const struct run_options *options)
     list_init(&master->reopening);
     list_init(&master->stopping);
     list_init(&master->upgrading);
+    app_link_init(master);
     master->loop = loop_new(0);
     return master->loop != NULL && watch_signals(master);
 }
@@ -230,6 +231,7 @@ static void fini(struct master *master)
         unlink(master->socket_path);
     bundle_free(master->current);
     if (master->loop != NULL) {
+        app_link_fini(master);
         answer_rest(master);
         control_server_free(master->control);
         if (master->signals.loop != NULL)
@@ -331,6 +333,7 @@ int master_run(const struct run_options *options)
                   "the state of the program before cannot be used");
         return 1;
     }
+    app_link_use(&master, master.current->manifest);
     rollout_begin(&master, NULL, true);
     return serve(&master);
 }

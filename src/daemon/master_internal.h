@@ -3,6 +3,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "daemon/app_link.h"
 #include "daemon/background.h"
 #include "daemon/bundle.h"
 #include "daemon/validate.h"
@@ -32,8 +33,10 @@ struct worker_process {
     bool is_thread;
     struct io channel;
     uint64_t started_ms;
-    uint64_t sent;   /* the last generation it was handed */
-    int channel_end; /* a thread's end of the channel, until it runs */
+    uint64_t sent;         /* the last generation it was handed */
+    int channel_end;       /* a thread's end of the channel, until it runs */
+    bool apps_behind;      /* it did not read what was said of apps */
+    struct list app_loads; /* what it says of them */
     struct manifest
         *manifest; /* owned: what it was started with; NULL: an earlier program's, unknown */
 };
@@ -85,6 +88,7 @@ struct master {
     bool without_worker; /* WINCH: until HUP */
     char *pid_path;      /* owned; NULL until written */
     char *socket_path;   /* owned; NULL: none */
+    struct app_link apps;
     struct background background;
     int exit_code;
 };

@@ -78,6 +78,10 @@ static void finish(struct master *master, bool ok, struct slice text)
         master->exit_code = 1;
         master_step_down(master, MASTER_STOPPING);
     }
+    if (!ok && master->current != NULL)
+        app_link_use(master, master->current->manifest);
+    if (ok)
+        app_link_apply(master, master->current->manifest, &rollout->waiting);
     master_answer_all(&rollout->waiting, ok, text);
     if (master->phase != MASTER_RUNNING)
         return;
@@ -136,6 +140,7 @@ static void hand_over(struct master *master)
 {
     struct rollout *rollout = &master->rollout;
 
+    app_link_use(master, rollout->bundle->manifest);
     rollout->step = ROLLOUT_HANDING;
     rollout->target = master->worker;
     if (needs_new_worker(master, rollout->bundle))

@@ -279,6 +279,8 @@ int runner_run(const struct runner_start *start)
 
     init(&runner);
     if (begin(&runner, start->home)) {
+        if (start->ends_with_apps)
+            apps_may_leave(runner.apps);
         if (start->ready_fd >= 0 && write(start->ready_fd, "", 1) == 1)
             close(start->ready_fd);
         notify("READY=1");

@@ -6,8 +6,9 @@
 #include <stddef.h>
 
 struct runner_start {
-    const char *home; /* absolute; made if it is not there */
-    int ready_fd;     /* gets one byte when commands are heard; -1: nobody waits */
+    const char *home;    /* absolute; made if it is not there */
+    bool ends_with_apps; /* a balancer starts it for its own apps: see apps_may_leave() */
+    int ready_fd;        /* gets one byte when commands are heard; -1: nobody waits */
 };
 
 /* Until it is told to end: the exit code. Another one for the same home: 1, message on stderr. */

@@ -32,6 +32,7 @@ static void worker_free(struct worker_process *worker)
         close(worker->channel.fd);
     if (list_linked(&worker->link))
         list_remove(&worker->link);
+    app_link_forget(worker);
     manifest_free(worker->manifest);
     free(worker);
 }
@@ -46,6 +47,7 @@ static struct worker_process *worker_new(struct master *master, int channel_fd)
                                       .channel = {.fd = channel_fd, .on_ready = on_channel},
                                       .started_ms = loop_now_ms(master->loop),
                                       .channel_end = -1};
+    list_init(&worker->app_loads);
     list_push_back(&master->workers, &worker->link);
     if (loop_watch(master->loop, &worker->channel))
         return worker;
@@ -126,6 +128,7 @@ struct worker_process *worker_spawn(struct master *master, const struct bundle *
     worker->manifest = copy_manifest(bundle->manifest);
     if (worker->manifest != NULL && launch(worker, bundle, pair[1])) {
         log_write(&master->log, LOG_LEVEL_NOTICE, 0, "start worker process %d", (int)worker->pid);
+        app_link_greet(worker);
         return worker;
     }
     log_write(&master->log, LOG_LEVEL_ALERT, errno, "cannot start a worker process");
@@ -320,6 +323,12 @@ static void on_message(struct worker_process *worker, const struct message *mess
         break;
     case MESSAGE_REOPENED:
         master_answer_all(&master->reopening, message->text.len == 0, message->text);
+        break;
+    case MESSAGE_APP_WANTED:
+        app_link_wanted(worker, message->text);
+        break;
+    case MESSAGE_APP_LOAD:
+        app_link_load(worker, message->text, message->number);
         break;
     default: /* the worker may have been taken over: what makes no sense is nothing */
         log_write(&master->log, LOG_LEVEL_ALERT, 0, "worker process %d sent an unknown message",

@@ -27,6 +27,8 @@ class Follower:
         try:
             for line in self.socket.makefile():
                 state = json.loads(line)
+                if "app" not in state:
+                    continue
                 self.states[state["app"]] = state
                 self.lines.append(state)
         except OSError:

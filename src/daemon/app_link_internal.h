@@ -1,0 +1,36 @@
+/* The parts of app_link: following, loads, applying. Runs in: master. */
+#pragma once
+
+#include "base/list.h"
+#include "base/slice.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct app_link;
+struct master;
+
+struct linked_app {
+    struct list link; /* in app_link->apps */
+    char *name;       /* owned */
+    char *text;       /* owned: what workers are told; NULL: nothing yet */
+    uint64_t version; /* of it */
+    bool declared;    /* the configuration's own */
+    bool told;        /* by the runner, on this connection */
+};
+
+struct linked_app *linked_app_find(struct app_link *link, struct slice name);
+
+/* A line to the runner, if it is there. Takes `message`. */
+void app_link_say(struct master *master, json_t *message);
+
+/* app_loads.c: "NAME REQUESTS WAITING QUEUE_US", then lines "ID ACTIVE", which become members of
+ * `active`. False: it makes no sense. */
+bool worker_load_parse(struct slice text, struct slice *name, uint64_t numbers[3], json_t *active);
+
+/* app_apply.c */
+void app_apply_init(struct master *master);
+void app_apply_fini(struct master *master);
+void app_apply_go_on(struct master *master); /* the runner is there */
+void app_apply_leave(struct master *master); /* without waiting for it: another runner is meant */
