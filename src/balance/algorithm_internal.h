@@ -18,6 +18,7 @@ struct group {
 
 enum server_parameter { /* bits: what a method cannot do */
                         SERVER_BACKUP = 1 << 0,
+                        SERVER_SLOW_START = 1 << 1,
 };
 
 struct algorithm {
@@ -45,6 +46,9 @@ bool pick_may_use(struct pick *pick, unsigned index);
 
 /* nginx's smooth weighted order among the peers of a group. */
 struct peer *round_robin_choose(struct pick *pick, const struct group *group);
+
+/* slow_start: a peer that is back takes part in some of the turns, then in more and more. */
+bool round_robin_has_turn(const struct pick *pick, const struct peer *peer);
 
 /* One step of that order: a candidate gains its weight; the best so far is kept. */
 struct round_robin {

@@ -1,8 +1,10 @@
 /* What all upstreams of a worker share. Runs in: worker. */
 #include "balance/balance.h"
 
+#include "balance/roster_internal.h"
 #include "balance/balance_internal.h"
 #include "balance/health_internal.h"
+#include "balance/nudge_internal.h"
 #include "balance/pool.h"
 #include "balance/resolver_internal.h"
 #include "event/loop.h"
@@ -10,12 +12,18 @@
 #include <assert.h>
 #include <stdlib.h>
 
+static void sweep(void *data)
+{
+    pool_close_retired(data);
+}
+
 static bool begin_loop(struct balance_loop *place, struct loop *loop)
 {
     place->loop = loop;
     place->pool = pool_new(loop);
     place->probes = probes_new(loop);
-    return place->pool != NULL && place->probes != NULL;
+    place->sweep = place->pool == NULL ? NULL : nudge_new(loop, sweep, place->pool);
+    return place->probes != NULL && place->sweep != NULL;
 }
 
 struct balance *balance_new(struct loop *const *loops, unsigned loop_count)
@@ -32,7 +40,8 @@ struct balance *balance_new(struct loop *const *loops, unsigned loop_count)
         ok = begin_loop(&balance->loops[i], loops[i]) && ok;
     }
     balance->resolver = resolver_new();
-    if (!ok || balance->resolver == NULL) {
+    balance->roster = roster_new(loops[0]);
+    if (!ok || balance->resolver == NULL || balance->roster == NULL) {
         balance_free(balance);
         return NULL;
     }
@@ -45,9 +54,11 @@ void balance_free(struct balance *balance)
         return;
     resolver_free(balance->resolver);
     for (unsigned i = 0; i < balance->loop_count; i++) {
+        nudge_free(balance->loops[i].sweep);
         probes_free(balance->loops[i].probes);
         pool_free(balance->loops[i].pool);
     }
+    roster_free(balance->roster);
     registry_fini(&balance->registry);
     free(balance);
 }
@@ -71,4 +82,16 @@ struct probes *balance_probes(struct balance *balance, const struct loop *loop)
 struct resolver *balance_resolver(struct balance *balance)
 {
     return balance->resolver;
+}
+
+struct roster *balance_roster(struct balance *balance)
+{
+    return balance->roster;
+}
+
+void balance_take_app(struct balance *balance, struct slice text)
+{
+    roster_take(balance->roster, text);
+    for (unsigned i = 0; i < balance->loop_count; i++)
+        nudge_send(balance->loops[i].sweep);
 }

@@ -6,9 +6,12 @@
  */
 #pragma once
 
+#include "base/slice.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
+struct roster;
 struct balance;
 struct loop;
 struct pool;
@@ -35,3 +38,8 @@ void balance_wait(struct balance *balance, const struct upstreams *upstreams, un
 struct pool *balance_pool(struct balance *balance, const struct loop *loop);
 
 struct resolver *balance_resolver(struct balance *balance);
+
+struct roster *balance_roster(struct balance *balance);
+
+/* What the master says of an app (roster_take()), for all loops. First loop's thread. */
+void balance_take_app(struct balance *balance, struct slice text);

@@ -3,9 +3,11 @@
  * Both forms give the places nginx gives. Plain: CRC-32 of the key as Cache::Memcached uses it.
  * Consistent: a ketama ring of 160 points per weight, CRC-32 of HOST, NUL, PORT and the point
  * before, as Cache::Memcached::Fast uses it; a server that comes or goes moves only the keys near
- * its points. Runs in: worker, loop thread, under the upstream's lock; prepare: the resolver's
- * thread too. */
+ * its points. Instances of an app have points of their own, by their number, so that one that is
+ * replaced keeps its keys. Runs in: worker, loop thread, under the upstream's lock; prepare: who
+ * changes the sources, too. */
 #include "balance/algorithm_internal.h"
+#include "balance/roster_internal.h"
 #include "balance/upstream.h"
 #include "config/variable.h"
 
@@ -20,8 +22,7 @@ enum { POINTS_PER_WEIGHT = 160 };
 
 struct point {
     uint32_t hash;
-    unsigned order; /* of two equal hashes the server declared first keeps the place */
-    const struct server *server;
+    unsigned order; /* the peer; of two equal hashes the server declared first keeps the place */
 };
 
 struct ring {
@@ -77,7 +78,7 @@ static struct peer *choose(struct pick *pick, const struct group *group)
 
 const struct algorithm hash_algorithm = {
     .name = "hash",
-    .refused = SERVER_BACKUP,
+    .refused = SERVER_BACKUP | SERVER_SLOW_START,
     .begin = begin,
     .choose = choose,
 };
@@ -104,20 +105,32 @@ static void split_name(struct slice name, struct slice *host, struct slice *port
     }
 }
 
-static void add_points(struct ring *ring, const struct server *server, unsigned order)
+static uint32_t base_of(const struct peer *peer)
 {
     struct slice host, port;
-    uint32_t base, hash = 0;
+    char number[16];
 
-    split_name(server->name, &host, &port);
-    base = crc(crc(crc(0, host), slice_make("", 1)), port);
-    for (int i = 0; i < server->weight * POINTS_PER_WEIGHT; i++) {
+    if (peer->instance == NULL) {
+        split_name(peer->server->name, &host, &port);
+    } else {
+        host = peer->server->name;
+        port = slice_make(number, (size_t)snprintf(number, sizeof(number), "%u",
+                                                   peer->instance->id));
+    }
+    return crc(crc(crc(0, host), slice_make("", 1)), port);
+}
+
+static void add_points(struct ring *ring, const struct peer *peer, unsigned order)
+{
+    uint32_t base = base_of(peer);
+    uint32_t hash = 0;
+
+    for (int i = 0; i < peer->server->weight * POINTS_PER_WEIGHT; i++) {
         char before[4] = {(char)(hash & 0xff), (char)(hash >> 8 & 0xff), (char)(hash >> 16 & 0xff),
                           (char)(hash >> 24)};
 
         hash = crc(base, slice_make(before, sizeof(before)));
-        ring->points[ring->count++] = (struct point){
-            .hash = hash, .order = order, .server = server};
+        ring->points[ring->count++] = (struct point){.hash = hash, .order = order};
     }
 }
 
@@ -142,9 +155,10 @@ static void drop_equals(struct ring *ring)
 }
 
 /* Addresses of one server share its points: names of one server stand together in a set. */
-static bool is_first_of_server(const struct peer_set *set, unsigned index)
+static bool has_points(const struct peer_set *set, unsigned index)
 {
-    return index == 0 || set->peers[index].server != set->peers[index - 1].server;
+    return index == 0 || set->peers[index].instance != NULL ||
+           set->peers[index].server != set->peers[index - 1].server;
 }
 
 static bool prepare(const struct upstream *upstream, struct peer_set *set)
@@ -154,7 +168,7 @@ static bool prepare(const struct upstream *upstream, struct peer_set *set)
 
     (void)upstream;
     for (unsigned i = 0; i < set->primary_count; i++) {
-        if (is_first_of_server(set, i))
+        if (has_points(set, i))
             points += (size_t)set->peers[i].server->weight * POINTS_PER_WEIGHT;
     }
     ring = malloc(sizeof(*ring) + points * sizeof(struct point));
@@ -162,8 +176,8 @@ static bool prepare(const struct upstream *upstream, struct peer_set *set)
         return false;
     ring->count = 0;
     for (unsigned i = 0; i < set->primary_count; i++) {
-        if (is_first_of_server(set, i))
-            add_points(ring, set->peers[i].server, i);
+        if (has_points(set, i))
+            add_points(ring, &set->peers[i], i);
     }
     assert(ring->count == points);
     qsort(ring->points, ring->count, sizeof(struct point), compare_points);
@@ -216,9 +230,13 @@ static struct peer *choose_consistent(struct pick *pick, const struct group *gro
         pick->keyed = true;
     }
     do {
-        const struct server *server = ring->points[pick->hash % ring->count].server;
-        struct peer *peer = choose_of_server(pick, group, server);
+        unsigned place = ring->points[pick->hash % ring->count].order;
+        struct peer *peer = &pick->set->peers[place];
 
+        if (peer->instance == NULL)
+            peer = choose_of_server(pick, group, peer->server);
+        else if (!pick_may_use(pick, place))
+            peer = NULL;
         if (peer != NULL)
             return peer;
         pick->hash++;
@@ -228,7 +246,7 @@ static struct peer *choose_consistent(struct pick *pick, const struct group *gro
 
 const struct algorithm consistent_hash_algorithm = {
     .name = "hash consistent",
-    .refused = SERVER_BACKUP,
+    .refused = SERVER_BACKUP | SERVER_SLOW_START,
     .begin = begin,
     .choose = choose_consistent,
     .prepare = prepare,

@@ -81,10 +81,23 @@ static void probe_free(struct probe *probe)
     free(probe);
 }
 
-static void return_to_rotation(struct peer_state *state)
+void health_return(struct peer_state *state, uint64_t now_ms)
 {
     atomic_store_explicit(&state->fails, 0, memory_order_relaxed);
     atomic_store_explicit(&state->failed_ms, 0, memory_order_relaxed);
+    atomic_store_explicit(&state->back_ms, now_ms, memory_order_relaxed);
+}
+
+unsigned health_share(const struct peer *peer, uint64_t now_ms)
+{
+    uint64_t slow_ms = peer->server->slow_start_ms;
+    uint64_t back_ms = slow_ms == 0
+                           ? 0
+                           : atomic_load_explicit(&peer->state->back_ms, memory_order_relaxed);
+
+    if (back_ms == 0 || now_ms >= back_ms + slow_ms)
+        return HEALTH_FULL;
+    return now_ms <= back_ms ? 1 : 1 + (unsigned)((now_ms - back_ms) * (HEALTH_FULL - 1) / slow_ms);
 }
 
 static void log_return(const struct log_subject *log, const struct peer_state *state,
@@ -105,7 +118,7 @@ static void log_return(const struct log_subject *log, const struct peer_state *s
 static void probe_succeeded(struct probe *probe)
 {
     log_return(NULL, probe->state, probe->failed_ms, loop_now_ms(probe->probes->loop));
-    return_to_rotation(probe->state);
+    health_return(probe->state, loop_now_ms(probe->probes->loop));
     probe_free(probe);
 }
 
@@ -231,7 +244,7 @@ static void note_success(const struct health_report *report)
             (report->begun_ms == accessed_ms && !report->last_resort))
             return;
         if (atomic_compare_exchange_strong(&state->failed_ms, &failed_ms, 0)) {
-            return_to_rotation(state);
+            health_return(state, report->now_ms);
             log_return(report->log, state, failed_ms, report->now_ms);
         }
         return;

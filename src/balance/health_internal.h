@@ -22,6 +22,13 @@ bool health_failed(const struct peer *peer, bool single, uint64_t now_ms);
 /* Would asking it only cost the connect timeout again? Then the last resort leaves it out. */
 bool health_silent(const struct peer_state *state);
 
+/* It is in rotation, with no failure, since `now_ms` (0: from the beginning). */
+void health_return(struct peer_state *state, uint64_t now_ms);
+
+/* slow_start: how much of its weight the peer has by now, in parts of HEALTH_FULL. */
+enum { HEALTH_FULL = 256 };
+unsigned health_share(const struct peer *peer, uint64_t now_ms);
+
 struct health_report {
     struct peer *peer;
     enum outcome outcome;

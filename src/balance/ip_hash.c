@@ -51,7 +51,7 @@ static struct peer *choose(struct pick *pick, const struct group *group)
 
 const struct algorithm ip_hash_algorithm = {
     .name = "ip_hash",
-    .refused = SERVER_BACKUP,
+    .refused = SERVER_BACKUP | SERVER_SLOW_START,
     .begin = begin,
     .choose = choose,
 };

@@ -1,6 +1,8 @@
 /* Peer sets and the words for what can happen to a peer. Runs in: worker, any thread. */
 #include "balance/peer.h"
 
+#include "balance/roster_internal.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -55,8 +57,10 @@ void peer_set_unref(struct peer_set *set)
 {
     if (set == NULL || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) > 1)
         return;
-    for (unsigned i = 0; i < set->peer_count; i++)
+    for (unsigned i = 0; i < set->peer_count; i++) {
         peer_state_unref(set->peers[i].state);
+        app_instance_unref(set->peers[i].instance);
+    }
     free(set->ring);
     free(set);
 }

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct app_instance;
 struct balance;
 struct loop;
 struct registry;
@@ -62,6 +63,10 @@ struct peer_state {
     _Atomic uint64_t accessed_ms; /* last failure */
     _Atomic uint64_t checked_ms;  /* last failure, or when it was first tried after one */
     _Atomic uint64_t failed_ms;   /* since when it is out of rotation; 0: it is not */
+    _Atomic uint64_t back_ms;     /* since when it is in rotation (again); 0: from the beginning */
+    atomic_uint slow_credit;      /* slow_start: parts of a turn saved up */
+    atomic_bool retired;          /* its instance leaves: no connection is kept */
+    _Atomic uint64_t instance_serial; /* of the instance that has this address; 0: no app's */
     atomic_uint connect_ewma_us;  /* moving averages; 0: none yet */
     atomic_uint header_ewma_us;
     atomic_uint response_ewma_us;
@@ -83,6 +88,7 @@ struct peer {
     const struct server
         *server;              /* borrowed from the upstream: weight, limits, name as configured */
     struct peer_state *state; /* one reference */
+    struct app_instance *instance; /* one reference; NULL: not an app's */
     int current_weight;       /* upstream->lock */
     int effective_weight;     /* upstream->lock */
 };

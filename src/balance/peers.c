@@ -3,46 +3,36 @@
  */
 #include "balance/algorithm_internal.h"
 #include "balance/balance_internal.h"
+#include "balance/health_internal.h"
 #include "balance/resolver_internal.h"
+#include "balance/sources_internal.h"
 #include "balance/upstream.h"
 #include "base/arena.h"
 #include "base/clock.h"
-#include "base/log.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is known of one server's name. Changes under the resolver's lock only. */
-struct server_name {
-    struct follower follower;
-    struct upstream *upstream;
-    const struct server *server;
-    struct address *addresses; /* owned; NULL: server->addresses still stand */
-    size_t count;
-    bool failing;
-};
-
-struct upstream_names {
-    unsigned count;
-    struct server_name names[];
-};
-
+/* What one server stands for now: addresses, or the ready instances of an app. */
 struct address_list {
-    const struct address *first;
+    const struct address *first; /* NULL: instances */
+    struct app_instance *const *instances;
     size_t count;
 };
 
+/* An app comes into play where the DNS knows no such name. */
 static struct address_list addresses_of(const struct upstream *upstream,
                                         const struct server *server)
 {
-    for (unsigned i = 0; upstream->names != NULL && i < upstream->names->count; i++) {
-        const struct server_name *name = &upstream->names->names[i];
+    const struct source *source = source_of(upstream, server);
 
-        if (name->server == server && name->addresses != NULL)
-            return (struct address_list){name->addresses, name->count};
-    }
-    return (struct address_list){server->addresses, server->address_count};
+    if (source != NULL && source->addresses != NULL)
+        return (struct address_list){.first = source->addresses, .count = source->address_count};
+    if (source != NULL && source->instance_count > 0)
+        return (struct address_list){.instances = source->instances,
+                                     .count = source->instance_count};
+    return (struct address_list){.first = server->addresses, .count = server->address_count};
 }
 
 /* ---- building */
@@ -57,21 +47,41 @@ static unsigned ordinal_of(const struct peer_set *set, const struct address *add
     return ordinal;
 }
 
+/* An instance that was not there before knows nothing of the failures of the one that had its
+ * address, and enters slowly if it is to. */
+static void welcome(const struct upstream *upstream, struct peer *peer)
+{
+    struct peer_state *state = peer->state;
+    uint64_t serial = peer->instance->serial;
+
+    atomic_store_explicit(&state->retired, false, memory_order_relaxed);
+    if (atomic_exchange_explicit(&state->instance_serial, serial, memory_order_relaxed) != serial)
+        health_return(state, upstream->sources->settled ? clock_monotonic_ms() : 0);
+}
+
 static bool add_server(const struct upstream *upstream, struct peer_set *set,
                        const struct server *server)
 {
     struct address_list list = addresses_of(upstream, server);
 
     for (size_t i = 0; i < list.count; i++) {
+        struct app_instance *instance = list.first == NULL ? list.instances[i] : NULL;
+        const struct address *address = instance == NULL ? &list.first[i] : &instance->address;
         struct peer_key key = {.upstream = upstream->name,
-                               .address = &list.first[i],
-                               .ordinal = ordinal_of(set, &list.first[i])};
+                               .address = address,
+                               .ordinal = ordinal_of(set, address)};
         struct peer_state *state = registry_get(&upstream->balance->registry, &key);
+        struct peer *peer = &set->peers[set->peer_count];
 
         if (state == NULL)
             return false;
-        set->peers[set->peer_count++] = (struct peer){
+        *peer = (struct peer){
             .server = server, .state = state, .effective_weight = server->weight};
+        if (instance != NULL) {
+            peer->instance = app_instance_ref(instance);
+            welcome(upstream, peer);
+        }
+        set->peer_count++;
         set->total_weight[server->backup] += (unsigned)server->weight;
         set->primary_count += !server->backup;
     }
@@ -124,19 +134,35 @@ static void carry_weights(struct peer_set *set, const struct peer_set *old)
     }
 }
 
-static bool rebuild(struct upstream *upstream)
+/* Those that leave keep no connection, once their last request has ended. An instance that has the
+ * same address now is another one. */
+static void retire(const struct peer_set *old)
+{
+    for (unsigned i = 0; old != NULL && i < old->peer_count; i++) {
+        const struct app_instance *instance = old->peers[i].instance;
+        struct peer_state *state = old->peers[i].state;
+
+        if (instance != NULL && !atomic_load_explicit(&instance->ready, memory_order_relaxed) &&
+            atomic_load_explicit(&state->instance_serial, memory_order_relaxed) == instance->serial)
+            atomic_store_explicit(&state->retired, true, memory_order_relaxed);
+    }
+}
+
+bool upstream_rebuild(struct upstream *upstream)
 {
     struct peer_set *old;
     bool empty;
     struct peer_set *set = build(upstream, &empty);
 
-    if (set == NULL)
+    if (set == NULL && !(empty && upstream->has_apps))
         return empty; /* the old one stays */
     pthread_mutex_lock(&upstream->lock);
     old = atomic_load_explicit(&upstream->set, memory_order_relaxed);
-    carry_weights(set, old);
+    if (set != NULL)
+        carry_weights(set, old);
     atomic_store_explicit(&upstream->set, set, memory_order_release);
     pthread_mutex_unlock(&upstream->lock);
+    retire(old);
     peer_set_unref(old);
     return true;
 }
@@ -155,93 +181,11 @@ struct peer_set *upstream_peers(struct upstream *upstream)
     return set;
 }
 
-/* ---- names */
-
-static void log_change(struct server_name *name, const char *error)
-{
-    struct slice upstream = name->upstream->name;
-    struct slice host = name->server->host;
-
-    if (error != NULL && !name->failing)
-        log_write(&log_process, LOG_LEVEL_WARN, 0,
-                  "%.*s could not be resolved (%s) in upstream \"%.*s\", %s", SLICE_ARG(host),
-                  error, SLICE_ARG(upstream),
-                  name->count > 0 ? "keeping its last addresses and trying again"
-                                  : "trying again in the background");
-    else if (error == NULL && name->failing)
-        log_write(&log_process, LOG_LEVEL_NOTICE, 0,
-                  "%.*s of upstream \"%.*s\" is resolved: %zu address%s", SLICE_ARG(host),
-                  SLICE_ARG(upstream), name->count, name->count == 1 ? "" : "es");
-    name->failing = error != NULL;
-}
-
-/* The resolver's lock is held. */
-static void on_name_change(struct follower *follower, const struct address *addresses, size_t count,
-                           const char *error)
-{
-    struct server_name *name = container_of(follower, struct server_name, follower);
-    struct address *copy = count == 0 ? NULL : malloc(count * sizeof(*copy));
-
-    if (copy != NULL) {
-        for (size_t i = 0; i < count; i++) {
-            copy[i] = addresses[i];
-            address_set_port(&copy[i], name->server->port);
-        }
-        free(name->addresses);
-        name->addresses = copy;
-        name->count = count;
-        if (!rebuild(name->upstream))
-            log_write(&log_process, LOG_LEVEL_CRIT, 0,
-                      "no memory for the new addresses of upstream \"%.*s\"",
-                      SLICE_ARG(name->upstream->name));
-    }
-    log_change(name, error);
-}
-
-static bool make_names(struct upstream *upstream)
-{
-    struct upstream_names *names;
-    unsigned count = 0;
-
-    for (const struct server *it = upstream->servers; it != NULL; it = it->next)
-        count += it->host.len > 0;
-    names = calloc(1, sizeof(*names) + count * sizeof(names->names[0]));
-    if (names == NULL)
-        return false;
-    for (const struct server *it = upstream->servers; it != NULL; it = it->next) {
-        if (it->host.len == 0)
-            continue;
-        names->names[names->count++] = (struct server_name){
-            .follower = {.on_change = on_name_change}, .upstream = upstream, .server = it};
-    }
-    upstream->names = names;
-    return true;
-}
-
-static bool follow_names(struct upstream *upstream)
-{
-    for (unsigned i = 0; i < upstream->names->count; i++) {
-        struct server_name *name = &upstream->names->names[i];
-
-        if (!resolver_follow(upstream->balance->resolver, &name->follower, name->server->host,
-                             upstream->resolver))
-            return false;
-    }
-    return true;
-}
-
 /* ---- start and stop */
 
 static void upstream_stop(struct upstream *upstream)
 {
-    for (unsigned i = 0; upstream->names != NULL && i < upstream->names->count; i++) {
-        struct server_name *name = &upstream->names->names[i];
-
-        resolver_unfollow(upstream->balance->resolver, &name->follower);
-        free(name->addresses);
-    }
-    free(upstream->names);
-    upstream->names = NULL;
+    sources_stop(upstream);
     peer_set_unref(atomic_load_explicit(&upstream->set, memory_order_relaxed));
     atomic_store_explicit(&upstream->set, NULL, memory_order_relaxed);
 }
@@ -254,17 +198,43 @@ static void stop_all(void *data)
         upstream_stop(it);
 }
 
-static bool upstream_start(struct upstream *upstream, struct balance *balance)
+/* Which servers are apps can be said when the whole config has been loaded: a declared one needs no
+ * DNS, and a name with dots or in the hosts file is an app's only if it is declared. */
+static void settle_server(const struct upstreams *upstreams, struct server *server)
 {
-    upstream->balance = balance;
+    if (server->kind == SERVER_ADDRESS)
+        return;
+    if (map_get(&upstreams->apps, server->name) != NULL) {
+        server->kind = SERVER_APP_DECLARED;
+        server->host = slice_make(NULL, 0);
+        server->address_count = 0;
+    } else if (server->kind == SERVER_APP_MAYBE &&
+               (server->address_count > 0 || slice_find(server->name, '.') >= 0)) {
+        server->kind = SERVER_ADDRESS;
+    }
+}
+
+static void settle_servers(const struct upstreams *upstreams, struct upstream *upstream)
+{
+    for (struct server *it = upstream->servers; it != NULL; it = it->next) {
+        settle_server(upstreams, it);
+        upstream->has_apps = upstream->has_apps || it->kind != SERVER_ADDRESS;
+    }
+    upstream->dynamic = upstream->dynamic || upstream->has_apps;
+}
+
+static bool upstream_start(struct upstream *upstream, struct upstreams *upstreams)
+{
+    upstream->balance = upstreams->balance;
     if (upstream->stands_for != NULL)
         return true;
-    if (upstream->dynamic && !make_names(upstream))
+    settle_servers(upstreams, upstream);
+    if (upstream->dynamic && !sources_make(upstream))
         return false;
-    /* Before anybody follows: afterwards the resolver's thread is the one that rebuilds. */
-    if (!rebuild(upstream))
+    /* Before anybody follows: afterwards others rebuild. */
+    if (!upstream_rebuild(upstream))
         return false;
-    return !upstream->dynamic || follow_names(upstream);
+    return !upstream->dynamic || sources_follow(upstream);
 }
 
 bool balance_start(struct balance *balance, struct upstreams *upstreams)
@@ -276,7 +246,7 @@ bool balance_start(struct balance *balance, struct upstreams *upstreams)
     if (!arena_on_drop(upstreams->arena, stop_all, upstreams))
         return false;
     for (struct upstream *it = upstreams->first; it != NULL; it = it->next) {
-        if (!upstream_start(it, balance))
+        if (!upstream_start(it, upstreams))
             return false;
     }
     return true;
@@ -288,8 +258,8 @@ void balance_wait(struct balance *balance, const struct upstreams *upstreams, un
 
     for (struct upstream *it = upstreams == NULL ? NULL : upstreams->first; it != NULL;
          it = it->next) {
-        for (unsigned i = 0; it->names != NULL && i < it->names->count; i++) {
-            if (!resolver_wait(balance->resolver, &it->names->names[i].follower, deadline_ms))
+        for (unsigned i = 0; it->sources != NULL && i < it->sources->count; i++) {
+            if (!resolver_wait(balance->resolver, &it->sources->list[i].dns, deadline_ms))
                 return;
         }
     }
@@ -317,6 +287,8 @@ struct upstream *upstream_transient(struct upstreams *upstreams, struct arena *a
                               .addresses = target->addresses,
                               .address_count = (unsigned)target->address_count};
     server->name = upstream->name = target->name;
+    server->kind = target->addresses == NULL ? SERVER_APP : SERVER_ADDRESS;
+    upstream->has_apps = upstream->dynamic = server->kind == SERVER_APP;
     upstream->algorithm = &round_robin_algorithm;
     upstream->servers = server;
     upstream->server_count = 1;
@@ -327,5 +299,9 @@ struct upstream *upstream_transient(struct upstreams *upstreams, struct arena *a
     pthread_mutex_init(&upstream->lock, NULL);
     if (!arena_on_drop(arena, stop_transient, upstream))
         return NULL;
-    return rebuild(upstream) ? upstream : NULL;
+    if (!upstream_rebuild(upstream))
+        return NULL;
+    if (!upstream->dynamic)
+        return upstream;
+    return sources_make(upstream) && sources_follow(upstream) ? upstream : NULL;
 }

@@ -4,7 +4,10 @@
 #include "balance/algorithm_internal.h"
 #include "balance/balance_internal.h"
 #include "balance/health_internal.h"
+#include "balance/sources_internal.h"
 #include "balance/upstream.h"
+#include "balance/wait.h"
+#include "balance/wait_internal.h"
 #include "base/arena.h"
 #include "config/variable.h"
 #include "event/loop.h"
@@ -52,12 +55,19 @@ static void forget_tried(struct pick *pick)
 
 /* ---- what methods ask */
 
+/* An old set may name instances that have died or drain by now. */
+static bool has_left(const struct peer *peer)
+{
+    return peer->instance != NULL &&
+           !atomic_load_explicit(&peer->instance->ready, memory_order_relaxed);
+}
+
 bool pick_may_use(struct pick *pick, unsigned index)
 {
     const struct peer *peer = &pick->set->peers[index];
     bool failed;
 
-    if (was_tried(pick, index) || peer->server->down)
+    if (was_tried(pick, index) || peer->server->down || has_left(peer))
         return false;
     failed = health_failed(peer, pick->set->single, loop_now_ms(pick->loop));
     if (failed && (!pick->last_resort || health_silent(peer->state)))
@@ -147,6 +157,8 @@ static void begin_attempt(struct pick *pick, struct peer *peer)
     pick->peer = peer;
     pick->begun_ms = now_ms;
     pick->tries++;
+    if (peer->instance != NULL)
+        app_instance_begin(peer->instance, pick->tries == 1);
 }
 
 static bool choose_single(struct pick *pick)
@@ -248,15 +260,25 @@ void pick_begin(struct pick *pick, struct upstream *upstream, struct subject *su
         upstream->algorithm->begin(pick);
 }
 
+/* Before it looks for a peer: what changes from here on is not missed by who then waits. */
+static void note_changes(struct pick *pick)
+{
+    const struct sources *sources = pick->upstream->sources;
+
+    if (sources != NULL)
+        pick->changes = atomic_load_explicit(&sources->changes, memory_order_acquire);
+}
+
 enum pick_result pick_next(struct pick *pick)
 {
     assert(pick->peer == NULL);
-    for (;;) {
+    do {
+        note_changes(pick);
         if (choose(pick))
             return PICK_PEER;
-        if (!move_on(pick))
-            break;
-    }
+    } while (move_on(pick));
+    if (pick_hopes(pick))
+        return PICK_WAIT;
     if (pick->set == NULL)
         return PICK_UNRESOLVED;
     return pick->busy ? PICK_BUSY : PICK_NONE;
@@ -268,6 +290,8 @@ static void end_attempt(struct pick *pick)
                                                 memory_order_relaxed);
 
     assert(before > 0);
+    if (pick->peer->instance != NULL)
+        app_instance_end(pick->peer->instance);
     pick->peer = NULL;
 }
 
@@ -295,6 +319,8 @@ void pick_report(struct pick *pick, enum outcome outcome)
     };
 
     assert(pick->peer != NULL);
+    pick->lost = pick->peer->instance != NULL &&
+                 (outcome == OUTCOME_REFUSED || outcome == OUTCOME_RESET);
     if (health_note(&report))
         lower_weight(pick->upstream, pick->peer);
     end_attempt(pick);
@@ -317,6 +343,8 @@ void pick_measure(struct pick *pick, const struct pick_times *times)
     average(&pick->peer->state->connect_ewma_us, times->connect_us);
     average(&pick->peer->state->header_ewma_us, times->header_us);
     average(&pick->peer->state->response_ewma_us, times->response_us);
+    if (pick->peer->instance != NULL)
+        roster_queued(pick->peer->instance->app, pick->waited_us + times->connect_us);
 }
 
 bool pick_has_more(const struct pick *pick)
@@ -340,6 +368,7 @@ void pick_end(struct pick *pick)
 {
     if (pick->upstream == NULL)
         return;
+    pick_wait_end(pick);
     if (pick->peer != NULL)
         end_attempt(pick);
     release_set(pick, pick->set);
@@ -349,12 +378,17 @@ void pick_end(struct pick *pick)
 
 const char *pick_why(const struct pick *pick, enum pick_result result)
 {
+    const char *app = pick->upstream->has_apps && result != PICK_BUSY ? pick_app_why(pick) : NULL;
+
+    if (app != NULL)
+        return app;
     switch (result) {
     case PICK_BUSY:
         return "all upstream servers have max_conns requests already";
     case PICK_UNRESOLVED:
         return "no server name of the upstream could be resolved yet";
     case PICK_PEER:
+    case PICK_WAIT:
     case PICK_NONE:
         break;
     }

@@ -24,12 +24,14 @@
 struct loop;
 struct subject;
 struct upstream;
+struct waiter;
 
 enum pick_result {
     PICK_PEER, /* pick->peer */
     PICK_NONE, /* nothing (left) to try: 502, "no live upstreams" */
     PICK_BUSY, /* all that could be tried are at max_conns: 502 as well, another sentence in the log
                 */
+    PICK_WAIT,       /* an app may bring somebody: see balance/wait.h */
     PICK_UNRESOLVED, /* no address is known yet: 502, the sentence is in pick_why() */
 };
 
@@ -50,6 +52,12 @@ struct pick {
     bool keyed;      /* the key has been computed */
     bool busy;       /* someone was passed over because of max_conns */
     bool last_resort;
+    bool lost;               /* an instance was asked that may just have died */
+    unsigned changes;        /* of the sources, when it last looked for a peer */
+    struct waiter *waiter;   /* owned; NULL: it does not wait */
+    uint64_t wait_began_us;  /* the first wait of this request; 0: none yet */
+    uint64_t wait_us;        /* this wait */
+    uint64_t waited_us;      /* in all */
 };
 
 /* Cannot fail. A pick that has begun must be ended. */

@@ -209,7 +209,8 @@ static bool may_keep(struct peer_conn *conn, const struct keepalive *limits)
 {
     uint64_t age_ms = loop_now_ms(conn->pool->loop) - conn->opened_ms;
 
-    if (conn->pool->draining || limits->connections == 0 || limits->timeout_ms == 0)
+    if (conn->pool->draining || limits->connections == 0 || limits->timeout_ms == 0 ||
+        atomic_load_explicit(&conn->state->retired, memory_order_relaxed))
         return false;
     if (conn->request_count >= limits->requests || age_ms >= limits->time_ms)
         return false;
@@ -363,6 +364,19 @@ void pool_close_idle(struct pool *pool)
     for (size_t i = 0; i < BUCKETS; i++) {
         while (!list_empty(&pool->stacks[i]))
             pool_close(container_of(pool->stacks[i].next, struct peer_conn, peer_link));
+    }
+}
+
+void pool_close_retired(struct pool *pool)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        list_each(it, keep, &pool->stacks[i])
+        {
+            struct peer_conn *conn = container_of(it, struct peer_conn, peer_link);
+
+            if (atomic_load_explicit(&conn->state->retired, memory_order_relaxed))
+                pool_close(conn);
+        }
     }
 }
 

@@ -60,12 +60,12 @@ static struct peer *choose_two(struct pick *pick, const struct group *group)
 
 const struct algorithm random_algorithm = {
     .name = "random",
-    .refused = SERVER_BACKUP,
+    .refused = SERVER_BACKUP | SERVER_SLOW_START,
     .choose = choose,
 };
 
 const struct algorithm random_two_algorithm = {
     .name = "random two",
-    .refused = SERVER_BACKUP,
+    .refused = SERVER_BACKUP | SERVER_SLOW_START,
     .choose = choose_two,
 };

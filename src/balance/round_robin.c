@@ -4,7 +4,9 @@
  * all. So {5, 1, 1} gives a a b a c a a, not a a a a a b c. A failure lowers the effective weight,
  * every turn gives one unit back. Runs in: worker, loop thread, under the upstream's lock. */
 #include "balance/algorithm_internal.h"
+#include "balance/health_internal.h"
 #include "balance/upstream.h"
+#include "event/loop.h"
 
 #include <stddef.h>
 
@@ -25,12 +27,29 @@ struct peer *round_robin_take(struct round_robin *turn)
     return turn->best;
 }
 
+bool round_robin_has_turn(const struct pick *pick, const struct peer *peer)
+{
+    unsigned share = health_share(peer, loop_now_ms(pick->loop));
+    unsigned credit;
+
+    if (share == HEALTH_FULL)
+        return true;
+    credit = share + atomic_load_explicit(&peer->state->slow_credit, memory_order_relaxed);
+    atomic_store_explicit(&peer->state->slow_credit, credit % HEALTH_FULL, memory_order_relaxed);
+    return credit >= HEALTH_FULL;
+}
+
 struct peer *round_robin_choose(struct pick *pick, const struct group *group)
 {
+    unsigned end = group->first + group->count;
     struct round_robin turn = {0};
 
-    for (unsigned i = group->first; i < group->first + group->count; i++) {
-        if (pick_may_use(pick, i))
+    for (unsigned i = group->first; i < end; i++) {
+        if (pick_may_use(pick, i) && round_robin_has_turn(pick, &pick->set->peers[i]))
+            round_robin_offer(&turn, &pick->set->peers[i]);
+    }
+    for (unsigned i = group->first; turn.best == NULL && i < end; i++) {
+        if (pick_may_use(pick, i)) /* a slow one is better than nobody */
             round_robin_offer(&turn, &pick->set->peers[i]);
     }
     return round_robin_take(&turn);

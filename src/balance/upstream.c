@@ -25,6 +25,7 @@ struct upstreams *upstreams_new(struct arena *arena)
     upstreams->arena = arena;
     upstreams->last = &upstreams->first;
     map_init(&upstreams->by_name, arena, true);
+    map_init(&upstreams->apps, arena, false);
     return upstreams;
 }
 
@@ -114,6 +115,19 @@ static enum server_result resolve_at_load(struct upstreams *upstreams, struct up
     return SERVER_ADDED;
 }
 
+/* "web", "my.app": nothing that only an address has. */
+static bool may_be_app(struct slice text)
+{
+    return slice_find(text, ':') < 0 && slice_find(text, '[') < 0;
+}
+
+bool upstreams_declare_app(struct upstreams *upstreams, struct slice name)
+{
+    struct slice copy = arena_copy(upstreams->arena, name);
+
+    return copy.data != NULL && map_put(&upstreams->apps, copy, upstreams, NULL);
+}
+
 enum server_result upstream_add(struct upstreams *upstreams, struct upstream *upstream,
                                 const struct server *server, uint16_t default_port)
 {
@@ -127,9 +141,13 @@ enum server_result upstream_add(struct upstreams *upstreams, struct upstream *up
     copy->name = arena_copy(upstreams->arena, server->name);
     if (copy->name.data == NULL)
         return SERVER_NO_MEMORY;
-    result = resolve_at_load(upstreams, upstream, copy, default_port);
-    if (result != SERVER_ADDED)
-        return result;
+    if (copy->kind == SERVER_APP) {
+        upstream->dynamic = true;
+    } else {
+        result = resolve_at_load(upstreams, upstream, copy, default_port);
+        if (result != SERVER_ADDED)
+            return result;
+    }
     *upstream->servers_end = copy;
     upstream->servers_end = &copy->next;
     upstream->server_count++;
@@ -205,6 +223,8 @@ static struct upstream *implicit_new(struct conf_call *call, size_t index, struc
     enum server_result result = SERVER_NO_MEMORY;
 
     server.name = text;
+    if (may_be_app(text))
+        server.kind = SERVER_APP_MAYBE;
     if (upstream != NULL) {
         upstream->implicit = true;
         upstream->default_port = default_port;

@@ -26,15 +26,24 @@ struct peer_set;
 struct resolver_conf;
 struct template;
 
-/* A `server` line. `addresses` are those known at load: a numeric address, or a name found in the
+enum server_kind {
+    SERVER_ADDRESS,      /* an address or a name of the DNS */
+    SERVER_APP,          /* `app NAME`: the instances of an app */
+    SERVER_APP_DECLARED, /* the same, and this config declares the app */
+    SERVER_APP_MAYBE,    /* a name: an app's where there is one and the DNS knows nothing */
+};
+
+/* A `server` or `app` line. `addresses` are those known at load: a numeric address, or a name found in the
  * hosts file. */
 struct server {
     struct server *next;
-    struct slice name; /* as configured, "localhost:3000", "unix:/path"; terminated */
+    struct slice name; /* as configured, "localhost:3000", "unix:/path", an app's; terminated */
     struct slice host; /* to be looked up; empty when numeric */
     uint16_t port;
+    enum server_kind kind;
     bool backup;
     bool down;
+    unsigned slow_start_ms; /* 0: at once */
     int weight;         /* 1 .. */
     unsigned max_conns; /* 0: no limit */
     unsigned max_fails; /* 0: never marked failed */
@@ -59,6 +68,7 @@ struct upstream {
     struct server **servers_end;
     unsigned server_count;
     bool implicit; /* made by a proxy_pass, not by a block */
+    bool has_apps; /* of its servers some may be apps; from balance_start() on */
     bool dynamic;  /* has names: `set` may be replaced at run time, a pick takes a reference */
     uint16_t default_port;
     unsigned line;
@@ -70,7 +80,7 @@ struct upstream {
     struct upstream *same_name;   /* implicit ones of the same text with another default port */
     struct upstream *stands_for;  /* the block of that name further down in the file, or NULL */
     struct balance *balance;      /* NULL until balance_start() */
-    struct upstream_names *names; /* owned: the resolver's part; NULL unless dynamic */
+    struct sources *sources;      /* owned: of servers with names; NULL unless dynamic */
     pthread_mutex_t lock;         /* round-robin weights; taking a reference of `set` if dynamic */
     struct peer_set *_Atomic set; /* owned: one reference */
     struct upstream *next;        /* in upstreams->first, in order of declaration */
@@ -80,6 +90,7 @@ struct upstream {
 struct upstreams {
     struct arena *arena; /* borrowed: the snapshot's */
     struct map by_name;
+    struct map apps; /* names this config declares: of apps */
     struct upstream *first;
     struct upstream **last;
     struct balance *balance; /* NULL until balance_start() */
@@ -102,6 +113,10 @@ struct upstream *upstream_find(const struct upstreams *upstreams, struct slice n
 struct upstream *upstream_for(struct conf_call *call, size_t index, struct slice text,
                               uint16_t default_port);
 
+/* The config declares an app of that name: upstreams and proxy_pass may mean it, also those further
+ * up in the file. False: no memory. */
+bool upstreams_declare_app(struct upstreams *upstreams, struct slice name);
+
 /* With --strict: every name that cannot be resolved now is an error, with its place. Blocks on the
  * DNS. To be called when the whole config has been loaded. */
 void upstreams_check(struct loader *loader);
@@ -110,8 +125,8 @@ void upstreams_check(struct loader *loader);
  * exchange), but its peers have the states (health, idle connections) that every upstream of the
  * same name shares. NULL: no memory. `upstreams` must have been started. */
 struct upstream_target {
-    struct slice name; /* "host:port" */
-    const struct address *addresses;
+    struct slice name;               /* "host:port", or an app's; terminated */
+    const struct address *addresses; /* NULL: of the app */
     size_t address_count;
 };
 struct upstream *upstream_transient(struct upstreams *upstreams, struct arena *arena,

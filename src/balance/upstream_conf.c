@@ -2,6 +2,7 @@
 #include "balance/upstream_conf.h"
 
 #include "balance/algorithm_internal.h"
+#include "balance/app_notice_internal.h"
 #include "balance/resolver.h"
 #include "balance/upstream.h"
 #include "balance/upstream_internal.h"
@@ -105,6 +106,16 @@ static bool parse_fail_timeout(struct slice text, struct server *server)
     return true;
 }
 
+static bool parse_slow_start(struct slice text, struct server *server)
+{
+    uint64_t ms;
+
+    if (!conf_parse_msec(text, &ms) || ms > INT_MAX)
+        return false;
+    server->slow_start_ms = (unsigned)ms;
+    return true;
+}
+
 static bool parse_backup(struct slice text, struct server *server)
 {
     (void)text;
@@ -119,12 +130,11 @@ static bool parse_down(struct slice text, struct server *server)
     return true;
 }
 
-/* Names are always followed: nothing to switch on. */
+/* Names are always followed: nothing to switch on. An app has none. */
 static bool parse_resolve(struct slice text, struct server *server)
 {
     (void)text;
-    (void)server;
-    return true;
+    return server->kind == SERVER_ADDRESS;
 }
 
 static const struct {
@@ -138,6 +148,7 @@ static const struct {
     {SLICE("fail_timeout="), parse_fail_timeout, 0},
     {SLICE("backup"), parse_backup, SERVER_BACKUP},
     {SLICE("down"), parse_down, 0},
+    {SLICE("slow_start="), parse_slow_start, SERVER_SLOW_START},
     {SLICE("resolve"), parse_resolve, 0},
 };
 
@@ -162,12 +173,13 @@ static bool set_parameter(struct conf_call *call, size_t index, struct server *s
     return conf_error(call, index, "invalid parameter \"%.*s\"", SLICE_ARG(word));
 }
 
-static bool set_server(struct conf_call *call)
+static bool add_line(struct conf_call *call, enum server_kind kind)
 {
     struct upstreams *upstreams = upstreams_of(call->loader);
     struct upstream *upstream = call->scope->block;
     struct server server = server_default();
 
+    server.kind = kind;
     server.name = conf_arg(call, 1);
     upstreams_place(upstreams, call, &server.file, &server.line);
     for (size_t i = 2; i < conf_arg_count(call); i++) {
@@ -184,6 +196,20 @@ static bool set_server(struct conf_call *call)
         break;
     }
     return conf_error(call, 0, "out of memory");
+}
+
+static bool set_server(struct conf_call *call)
+{
+    return add_line(call, SERVER_ADDRESS);
+}
+
+static bool set_app(struct conf_call *call)
+{
+    struct slice name = conf_arg(call, 1);
+
+    if (name.len == 0 || name.len > APP_NAME_MAX)
+        return conf_error(call, 1, "invalid name of an app \"%.*s\"", SLICE_ARG(name));
+    return add_line(call, SERVER_APP);
 }
 
 /* ---- methods */
@@ -276,9 +302,14 @@ static const struct directive directives[] = {
      .set = set_server,
      .example = "server backend.test:8080 weight=5 max_fails=3 fail_timeout=30s;",
      .doc = "A server of the group: address[:port], name[:port] or unix:path, with weight=, "
-            "max_conns=, max_fails=, fail_timeout=, backup and down. Names are looked up again "
+            "max_conns=, max_fails=, fail_timeout=, slow_start=, backup and down. Names are looked up again "
             "when their TTL ends; one that does not resolve is retried in the background. A "
             "server whose connections fail is probed, and used again once it accepts them."},
+    {"app", CTX_UPSTREAM, CUSTOM, .args_min = 1, .args_max = 255, .repeatable = true,
+     .set = set_app, .example = "app web max_conns=100 slow_start=30s;",
+     .doc = "The instances of an app as servers of the group, with the parameters of \"server\" for "
+            "each. They come when they are ready and go when they end; requests wait while none is "
+            "there but one is on its way (app_wait). proxy_pass http://NAME does without a group."},
     {"zone", CTX_UPSTREAM, NOTHING, .args_min = 1, .args_max = 2, .quiet = true,
      .noop = "all loops share one view of every group; no memory has to be set aside",
      .doc = "Names the shared memory of the group in nginx."},
