@@ -7,9 +7,8 @@ static const struct {
     struct slice word;
     enum app_status status;
 } statuses[] = {
-    {SLICE("idle"), APP_IDLE},     {SLICE("starting"), APP_STARTING},
-    {SLICE("online"), APP_ONLINE}, {SLICE("failed"), APP_FAILED},
-    {SLICE("gone"), APP_GONE},
+    {SLICE("idle"), APP_IDLE},     {SLICE("starting"), APP_STARTING}, {SLICE("online"), APP_ONLINE},
+    {SLICE("failed"), APP_FAILED}, {SLICE("gone"), APP_GONE},
 };
 
 static bool parse_number(struct slice text, unsigned *number)

@@ -1,12 +1,12 @@
 /* What all upstreams of a worker share. Runs in: worker. */
 #include "balance/balance.h"
 
-#include "balance/roster_internal.h"
 #include "balance/balance_internal.h"
 #include "balance/health_internal.h"
 #include "balance/nudge_internal.h"
 #include "balance/pool.h"
 #include "balance/resolver_internal.h"
+#include "balance/roster_internal.h"
 #include "event/loop.h"
 
 #include <assert.h>

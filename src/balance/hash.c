@@ -114,8 +114,8 @@ static uint32_t base_of(const struct peer *peer)
         split_name(peer->server->name, &host, &port);
     } else {
         host = peer->server->name;
-        port = slice_make(number, (size_t)snprintf(number, sizeof(number), "%u",
-                                                   peer->instance->id));
+        port = slice_make(number,
+                          (size_t)snprintf(number, sizeof(number), "%u", peer->instance->id));
     }
     return crc(crc(crc(0, host), slice_make("", 1)), port);
 }

@@ -67,7 +67,7 @@ struct peer_state {
     atomic_uint slow_credit;      /* slow_start: parts of a turn saved up */
     atomic_bool retired;          /* its instance leaves: no connection is kept */
     _Atomic uint64_t instance_serial; /* of the instance that has this address; 0: no app's */
-    atomic_uint connect_ewma_us;  /* moving averages; 0: none yet */
+    atomic_uint connect_ewma_us;      /* moving averages; 0: none yet */
     atomic_uint header_ewma_us;
     atomic_uint response_ewma_us;
     _Atomic uint64_t requests;
@@ -89,8 +89,8 @@ struct peer {
         *server;              /* borrowed from the upstream: weight, limits, name as configured */
     struct peer_state *state; /* one reference */
     struct app_instance *instance; /* one reference; NULL: not an app's */
-    int current_weight;       /* upstream->lock */
-    int effective_weight;     /* upstream->lock */
+    int current_weight;            /* upstream->lock */
+    int effective_weight;          /* upstream->lock */
 };
 
 static inline const struct address *peer_address(const struct peer *peer)

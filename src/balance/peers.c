@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one server stands for now: addresses, or the ready instances of an app. */
+/* What one server means at present: addresses, or the ready instances of an app. */
 struct address_list {
     const struct address *first; /* NULL: instances */
     struct app_instance *const *instances;
@@ -67,16 +67,14 @@ static bool add_server(const struct upstream *upstream, struct peer_set *set,
     for (size_t i = 0; i < list.count; i++) {
         struct app_instance *instance = list.first == NULL ? list.instances[i] : NULL;
         const struct address *address = instance == NULL ? &list.first[i] : &instance->address;
-        struct peer_key key = {.upstream = upstream->name,
-                               .address = address,
-                               .ordinal = ordinal_of(set, address)};
+        struct peer_key key = {
+            .upstream = upstream->name, .address = address, .ordinal = ordinal_of(set, address)};
         struct peer_state *state = registry_get(&upstream->balance->registry, &key);
         struct peer *peer = &set->peers[set->peer_count];
 
         if (state == NULL)
             return false;
-        *peer = (struct peer){
-            .server = server, .state = state, .effective_weight = server->weight};
+        *peer = (struct peer){.server = server, .state = state, .effective_weight = server->weight};
         if (instance != NULL) {
             peer->instance = app_instance_ref(instance);
             welcome(upstream, peer);
@@ -204,7 +202,7 @@ static void settle_server(const struct upstreams *upstreams, struct server *serv
 {
     if (server->kind == SERVER_ADDRESS)
         return;
-    if (map_get(&upstreams->apps, server->name) != NULL) {
+    if (upstreams_has_app(upstreams, server->name)) {
         server->kind = SERVER_APP_DECLARED;
         server->host = slice_make(NULL, 0);
         server->address_count = 0;
@@ -287,8 +285,10 @@ struct upstream *upstream_transient(struct upstreams *upstreams, struct arena *a
                               .addresses = target->addresses,
                               .address_count = (unsigned)target->address_count};
     server->name = upstream->name = target->name;
-    server->kind = target->addresses == NULL ? SERVER_APP : SERVER_ADDRESS;
-    upstream->has_apps = upstream->dynamic = server->kind == SERVER_APP;
+    if (target->addresses == NULL)
+        server->kind = upstreams_has_app(upstreams, target->name) ? SERVER_APP_DECLARED
+                                                                  : SERVER_APP;
+    upstream->has_apps = upstream->dynamic = target->addresses == NULL;
     upstream->algorithm = &round_robin_algorithm;
     upstream->servers = server;
     upstream->server_count = 1;

@@ -208,6 +208,12 @@ static void release_set(struct pick *pick, struct peer_set *set)
         peer_set_unref(set);
 }
 
+/* The same address may be another process by now. */
+static bool is_same(const struct peer *a, const struct peer *b)
+{
+    return a->state == b->state && a->instance == b->instance;
+}
+
 /* Peers that were tried in `old` count as tried in the set the pick has now. */
 static void carry_tried(struct pick *pick, const struct pick *old)
 {
@@ -215,7 +221,7 @@ static void carry_tried(struct pick *pick, const struct pick *old)
         if (!was_tried(old, i))
             continue;
         for (unsigned j = 0; j < pick->set->peer_count; j++) {
-            if (pick->set->peers[j].state == old->set->peers[i].state)
+            if (is_same(&pick->set->peers[j], &old->set->peers[i]))
                 set_tried(pick, j);
         }
     }
@@ -269,9 +275,8 @@ static void note_changes(struct pick *pick)
         pick->changes = atomic_load_explicit(&sources->changes, memory_order_acquire);
 }
 
-enum pick_result pick_next(struct pick *pick)
+static enum pick_result look(struct pick *pick)
 {
-    assert(pick->peer == NULL);
     do {
         note_changes(pick);
         if (choose(pick))
@@ -282,6 +287,13 @@ enum pick_result pick_next(struct pick *pick)
     if (pick->set == NULL)
         return PICK_UNRESOLVED;
     return pick->busy ? PICK_BUSY : PICK_NONE;
+}
+
+enum pick_result pick_next(struct pick *pick)
+{
+    assert(pick->peer == NULL);
+    pick->result = look(pick);
+    return pick->result;
 }
 
 static void end_attempt(struct pick *pick)
@@ -376,13 +388,14 @@ void pick_end(struct pick *pick)
     pick->upstream = NULL;
 }
 
-const char *pick_why(const struct pick *pick, enum pick_result result)
+const char *pick_why(const struct pick *pick)
 {
-    const char *app = pick->upstream->has_apps && result != PICK_BUSY ? pick_app_why(pick) : NULL;
+    bool may_be_app = pick->upstream->has_apps && pick->result != PICK_BUSY;
+    const char *app = may_be_app ? pick_app_why(pick) : NULL;
 
     if (app != NULL)
         return app;
-    switch (result) {
+    switch (pick->result) {
     case PICK_BUSY:
         return "all upstream servers have max_conns requests already";
     case PICK_UNRESOLVED:

@@ -31,7 +31,7 @@ enum pick_result {
     PICK_NONE, /* nothing (left) to try: 502, "no live upstreams" */
     PICK_BUSY, /* all that could be tried are at max_conns: 502 as well, another sentence in the log
                 */
-    PICK_WAIT,       /* an app may bring somebody: see balance/wait.h */
+    PICK_WAIT, /* an app may bring somebody: see balance/wait.h */
     PICK_UNRESOLVED, /* no address is known yet: 502, the sentence is in pick_why() */
 };
 
@@ -52,6 +52,7 @@ struct pick {
     bool keyed;      /* the key has been computed */
     bool busy;       /* someone was passed over because of max_conns */
     bool last_resort;
+    enum pick_result result; /* of the last look */
     bool lost;               /* an instance was asked that may just have died */
     unsigned changes;        /* of the sources, when it last looked for a peer */
     struct waiter *waiter;   /* owned; NULL: it does not wait */
@@ -87,6 +88,6 @@ bool pick_has_more(const struct pick *pick);
  * good nor bad. Twice is fine. */
 void pick_end(struct pick *pick);
 
-/* Why there is no peer, as a sentence for the error log: "no live upstreams", "app.test could not
- * be resolved (Host not found)". */
-const char *pick_why(const struct pick *pick, enum pick_result result);
+/* Why the last pick_next() gave no peer, as a sentence for the error log: "no live upstreams", "app
+ * \"web\" is failed: exited with code 1". */
+const char *pick_why(const struct pick *pick);

@@ -2,8 +2,8 @@
 #include "balance/roster_internal.h"
 
 #include "balance/app_notice_internal.h"
-#include "balance/roster_table_internal.h"
 #include "balance/nudge_internal.h"
+#include "balance/roster_table_internal.h"
 #include "base/log.h"
 
 #include <assert.h>
@@ -12,9 +12,12 @@
 #include <string.h>
 
 static const char *const status_texts[] = {
-    [APP_UNKNOWN] = "not known to the runner", [APP_GONE] = "not there any more",
-    [APP_IDLE] = "idle",                       [APP_STARTING] = "starting",
-    [APP_ONLINE] = "online",                   [APP_FAILED] = "failed",
+    [APP_UNKNOWN] = "not known to the runner",
+    [APP_GONE] = "not there any more",
+    [APP_IDLE] = "idle",
+    [APP_STARTING] = "starting",
+    [APP_ONLINE] = "online",
+    [APP_FAILED] = "failed",
 };
 
 const char *app_status_text(enum app_status status)
@@ -126,7 +129,8 @@ void roster_free(struct roster *roster)
         return;
     roster_report_fini(roster);
     for (size_t i = 0; i < ROSTER_BUCKETS; i++) {
-        list_each(it, keep, &roster->buckets[i]) app_free(container_of(it, struct roster_app, link));
+        list_each(it, keep, &roster->buckets[i])
+            app_free(container_of(it, struct roster_app, link));
     }
     pthread_mutex_destroy(&roster->lock);
     free(roster);
@@ -151,8 +155,7 @@ void app_instance_unref(struct app_instance *instance)
 {
     struct roster_app *app;
 
-    if (instance == NULL ||
-        atomic_fetch_sub_explicit(&instance->refs, 1, memory_order_acq_rel) > 1)
+    if (instance == NULL || atomic_fetch_sub_explicit(&instance->refs, 1, memory_order_acq_rel) > 1)
         return;
     app = instance->app;
     free(instance);
@@ -290,8 +293,7 @@ static bool apply(struct roster_app *app, const struct app_notice *notice)
     atomic_store_explicit(&app->status, notice->status, memory_order_relaxed);
     tell_followers(app, ready);
     look_for_drained(app);
-    if (notice->status == APP_IDLE &&
-        atomic_load_explicit(&app->waiting, memory_order_relaxed) > 0)
+    if (notice->status == APP_IDLE && atomic_load_explicit(&app->waiting, memory_order_relaxed) > 0)
         roster_report_wanted(app);
     return complete;
 }
@@ -358,7 +360,7 @@ struct slice roster_app_name(const struct roster_app *app)
 }
 
 enum app_status roster_status(struct roster *roster, struct slice name, char *reason,
-                            size_t reason_bytes)
+                              size_t reason_bytes)
 {
     enum app_status status = APP_UNKNOWN;
     const struct roster_app *app;

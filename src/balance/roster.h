@@ -42,4 +42,4 @@ void roster_take(struct roster *roster, struct slice text);
 /* Copies the status of the app called `name`, and why it is so, into `reason` (terminated, may be
  * empty). Any thread. */
 enum app_status roster_status(struct roster *roster, struct slice name, char *reason,
-                            size_t reason_bytes);
+                              size_t reason_bytes);

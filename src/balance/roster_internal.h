@@ -27,8 +27,8 @@ struct app_instance {
 struct app_follower {
     struct list link; /* the app's; the roster's lock */
     struct roster_app *app;
-    /* The first loop's thread or roster_follow()'s, under the roster's lock: `list[0 .. count - 1]` are
-     * ready. What it keeps it refs. */
+    /* The first loop's thread or roster_follow()'s, under the roster's lock: `list[0 .. count - 1]`
+     * are ready. What it keeps it refs. */
     void (*on_change)(struct app_follower *follower, struct app_instance *const *list,
                       size_t count);
 };
@@ -58,6 +58,7 @@ void app_instance_end(struct app_instance *instance);
 /* How long a request waited before this instance could be asked. */
 void roster_queued(struct roster_app *app, uint64_t queue_us);
 
-/* A request begins to wait for the app, which stays until it ends; wakes it if it is idle. False: `limit` wait already. */
+/* A request begins to wait for the app, which stays until it ends; wakes it if it is idle. False:
+ * `limit` wait already. */
 bool roster_wait_begin(struct roster_app *app, unsigned limit);
 void roster_wait_end(struct roster_app *app);

@@ -1,8 +1,8 @@
 /* What apps have to do, counted by all loops and told to the master by the first one: at most so
  * often, but at once when an instance that is to leave has nothing left to do. Runs in: worker, any
  * thread; on_*: first loop. */
-#include "balance/roster_table_internal.h"
 #include "balance/nudge_internal.h"
+#include "balance/roster_table_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -62,8 +62,7 @@ void roster_queued(struct roster_app *app, uint64_t queue_us)
     int64_t sample = queue_us > INT32_MAX ? INT32_MAX : (int64_t)queue_us;
 
     /* Two loops at once may lose a sample: it is an average. */
-    atomic_store_explicit(&app->queue_ewma_us,
-                          (unsigned)(before + (sample - before) / EWMA_SHARE),
+    atomic_store_explicit(&app->queue_ewma_us, (unsigned)(before + (sample - before) / EWMA_SHARE),
                           memory_order_relaxed);
 }
 
@@ -182,8 +181,8 @@ static void on_nudge(void *data)
 
     if (roster->master.load == NULL)
         return;
-    tell(roster, now_ms >= roster->reported_ms + REPORT_EVERY_MS &&
-                   !deadline_armed(&roster->next_report));
+    tell(roster,
+         now_ms >= roster->reported_ms + REPORT_EVERY_MS && !deadline_armed(&roster->next_report));
 }
 
 bool roster_report_init(struct roster *roster)

@@ -33,12 +33,12 @@ struct roster_app {
 struct roster {
     pthread_mutex_t lock;
     struct list buckets[ROSTER_BUCKETS]; /* of struct roster_app, by name */
-    uint64_t last_serial;             /* lock */
-    struct roster_master master;        /* set once */
-    struct loop *home;                /* borrowed: who speaks with the master */
-    struct nudge *nudge;              /* owned: home looks for what is to be said */
-    struct deadline next_report;      /* home's */
-    uint64_t reported_ms;             /* home's: the last round */
+    uint64_t last_serial;                /* lock */
+    struct roster_master master;         /* set once */
+    struct loop *home;                   /* borrowed: who speaks with the master */
+    struct nudge *nudge;                 /* owned: home looks for what is to be said */
+    struct deadline next_report;         /* home's */
+    uint64_t reported_ms;                /* home's: the last round */
 };
 
 /* roster_report.c */

@@ -53,7 +53,8 @@ static void log_change(struct source *source, const char *error)
 /* An app has that name, too: then it is no fault that the DNS does not know it. */
 static bool is_app(const struct source *source)
 {
-    enum app_status status = source->app.app == NULL ? APP_UNKNOWN : roster_app_status(source->app.app);
+    enum app_status status = source->app.app == NULL ? APP_UNKNOWN
+                                                     : roster_app_status(source->app.app);
 
     return status != APP_UNKNOWN && status != APP_GONE;
 }
@@ -163,7 +164,8 @@ static bool follow(struct source *source)
     struct balance *balance = upstream->balance;
     const struct server *server = source->server;
 
-    if (server->kind != SERVER_ADDRESS && !roster_follow(balance->roster, &source->app, server->name))
+    if (server->kind != SERVER_ADDRESS &&
+        !roster_follow(balance->roster, &source->app, server->name))
         return false;
     return server->host.len == 0 ||
            resolver_follow(balance->resolver, &source->dns, server->host, upstream->resolver);

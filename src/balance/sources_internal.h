@@ -5,8 +5,8 @@
  * loop; start and stop: the thread that starts or drops a config. */
 #pragma once
 
-#include "balance/roster_internal.h"
 #include "balance/resolver_internal.h"
+#include "balance/roster_internal.h"
 #include "balance/upstream.h"
 
 #include <pthread.h>
@@ -26,9 +26,9 @@ struct source {
 
 struct sources {
     pthread_mutex_t lock;
-    atomic_uint changes;   /* how often something was replaced */
-    struct list waiters;   /* requests that wait for the next change; lock */
-    bool settled;          /* everybody follows: from here on instances are new ones; lock */
+    atomic_uint changes; /* how often something was replaced */
+    struct list waiters; /* requests that wait for the next change; lock */
+    bool settled;        /* everybody follows: from here on instances are new ones; lock */
     unsigned count;
     struct source list[];
 };

@@ -128,6 +128,11 @@ bool upstreams_declare_app(struct upstreams *upstreams, struct slice name)
     return copy.data != NULL && map_put(&upstreams->apps, copy, upstreams, NULL);
 }
 
+bool upstreams_has_app(const struct upstreams *upstreams, struct slice name)
+{
+    return map_get(&upstreams->apps, name) != NULL;
+}
+
 enum server_result upstream_add(struct upstreams *upstreams, struct upstream *upstream,
                                 const struct server *server, uint16_t default_port)
 {

@@ -33,8 +33,8 @@ enum server_kind {
     SERVER_APP_MAYBE,    /* a name: an app's where there is one and the DNS knows nothing */
 };
 
-/* A `server` or `app` line. `addresses` are those known at load: a numeric address, or a name found in the
- * hosts file. */
+/* A `server` or `app` line. `addresses` are those known at load: a numeric address, or a name found
+ * in the hosts file. */
 struct server {
     struct server *next;
     struct slice name; /* as configured, "localhost:3000", "unix:/path", an app's; terminated */
@@ -44,9 +44,9 @@ struct server {
     bool backup;
     bool down;
     unsigned slow_start_ms; /* 0: at once */
-    int weight;         /* 1 .. */
-    unsigned max_conns; /* 0: no limit */
-    unsigned max_fails; /* 0: never marked failed */
+    int weight;             /* 1 .. */
+    unsigned max_conns;     /* 0: no limit */
+    unsigned max_fails;     /* 0: never marked failed */
     uint64_t fail_timeout_ms;
     const struct address *addresses;
     unsigned address_count; /* 0: unresolved at load */
@@ -116,6 +116,8 @@ struct upstream *upstream_for(struct conf_call *call, size_t index, struct slice
 /* The config declares an app of that name: upstreams and proxy_pass may mean it, also those further
  * up in the file. False: no memory. */
 bool upstreams_declare_app(struct upstreams *upstreams, struct slice name);
+
+bool upstreams_has_app(const struct upstreams *upstreams, struct slice name); /* is it declared? */
 
 /* With --strict: every name that cannot be resolved now is an error, with its place. Blocks on the
  * DNS. To be called when the whole config has been loaded. */

@@ -301,15 +301,17 @@ static const struct directive directives[] = {
     {"server", CTX_UPSTREAM, CUSTOM, .args_min = 1, .args_max = 255, .repeatable = true,
      .set = set_server,
      .example = "server backend.test:8080 weight=5 max_fails=3 fail_timeout=30s;",
-     .doc = "A server of the group: address[:port], name[:port] or unix:path, with weight=, "
-            "max_conns=, max_fails=, fail_timeout=, slow_start=, backup and down. Names are looked up again "
-            "when their TTL ends; one that does not resolve is retried in the background. A "
-            "server whose connections fail is probed, and used again once it accepts them."},
+     .doc =
+         "A server of the group: address[:port], name[:port] or unix:path, with weight=, "
+         "max_conns=, max_fails=, fail_timeout=, slow_start=, backup and down. Names are looked up again "
+         "when their TTL ends; one that does not resolve is retried in the background. A "
+         "server whose connections fail is probed, and used again once it accepts them."},
     {"app", CTX_UPSTREAM, CUSTOM, .args_min = 1, .args_max = 255, .repeatable = true,
      .set = set_app, .example = "app web max_conns=100 slow_start=30s;",
-     .doc = "The instances of an app as servers of the group, with the parameters of \"server\" for "
-            "each. They come when they are ready and go when they end; requests wait while none is "
-            "there but one is on its way (app_wait). proxy_pass http://NAME does without a group."},
+     .doc =
+         "The instances of an app as servers of the group, with the parameters of \"server\" for "
+         "each. They come when they are ready and go when they end; requests wait while none is "
+         "there but one is on its way (app_wait). proxy_pass http://NAME does without a group."},
     {"zone", CTX_UPSTREAM, NOTHING, .args_min = 1, .args_max = 2, .quiet = true,
      .noop = "all loops share one view of every group; no memory has to be set aside",
      .doc = "Names the shared memory of the group in nginx."},

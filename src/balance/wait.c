@@ -21,7 +21,7 @@ enum {
 struct waiter {
     struct list link;        /* the sources'; their lock */
     struct sources *sources; /* NULL: they are gone (loop thread) */
-    struct roster_app *app;         /* counted there as waiting */
+    struct roster_app *app;  /* counted there as waiting */
     struct nudge *nudge;     /* owned */
 };
 
@@ -95,7 +95,7 @@ const char *pick_app_why(const struct pick *pick)
         if (source == NULL || source->app.app == NULL || pick->subject == NULL)
             continue;
         status = roster_status(upstream->balance->roster, roster_app_name(source->app.app), reason,
-                             sizeof reason);
+                               sizeof reason);
         if (it->kind == SERVER_APP_MAYBE && status == APP_UNKNOWN)
             continue;
         text = arena_printf(pick->subject->arena, "app \"%.*s\" is %s%s%s",

@@ -16,10 +16,10 @@ struct waiting {
 };
 
 enum wait_result {
-    WAIT_BEGUN,   /* on_change will be called; give up after `*rest_ms` */
-    WAIT_NOT,     /* something has changed already: ask pick_next() again */
-    WAIT_OVER,    /* it has waited as long as it may */
-    WAIT_FULL,    /* too many wait already */
+    WAIT_BEGUN, /* on_change will be called; give up after `*rest_ms` */
+    WAIT_NOT,   /* something has changed already: ask pick_next() again */
+    WAIT_OVER,  /* it has waited as long as it may */
+    WAIT_FULL,  /* too many wait already */
     WAIT_NO_MEMORY,
 };
 

@@ -2,6 +2,7 @@
  * loop. */
 #include "daemon/worker.h"
 
+#include "balance/balance.h"
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -288,6 +289,9 @@ static void obey(struct worker *worker, struct message *message)
         break;
     case MESSAGE_LOGS:
         replace_logs(worker, message->number);
+        break;
+    case MESSAGE_APP:
+        balance_take_app(worker->shared.balance, message->text);
         break;
     case MESSAGE_DRAIN:
         begin_drain(worker);

@@ -95,6 +95,9 @@ void worker_bundle_free(struct worker_bundle *bundle);
 bool worker_bundle_build(
     struct worker_bundle *bundle); /* starts the thread; answers by worker_built() */
 
+/* worker_apps.c: the master hears of apps from now on */
+void worker_apps_init(struct worker *worker);
+
 /* worker.c */
 void worker_built(struct worker *worker,
                   struct worker_bundle *bundle); /* snapshot NULL: it failed */

@@ -20,7 +20,10 @@ static bool start_balance(struct worker *worker)
     if (loops != NULL)
         worker->shared.balance = balance_new(loops, worker->loop_count);
     free(loops);
-    return worker->shared.balance != NULL;
+    if (worker->shared.balance == NULL)
+        return false;
+    worker_apps_init(worker);
+    return true;
 }
 
 bool worker_loops_init(struct worker *worker, const struct manifest *manifest)

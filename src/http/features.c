@@ -47,6 +47,7 @@
     R(gzip)                                                                                        \
     R(range)         /* last: ranges are of the bytes as they go out */                            \
     R(http_upstream) /* variables of every feature that relays */                                  \
+    R(app_wait)                                                                                    \
     R(proxy_ssl)                                                                                   \
     R(http_proxy)                                                                                  \
     R(grpc_ssl)                                                                                    \

@@ -1,6 +1,7 @@
 /* proxy_pass: which upstream, and which path and arguments it is asked for.
  * Runs in: load: any; the rest: worker, loop thread. */
 #include "balance/balance.h"
+#include "balance/roster.h"
 #include "balance/upstream.h"
 #include "base/arena.h"
 #include "config/loader.h"
@@ -293,9 +294,26 @@ static void use_addresses(struct relay *r, const struct address *addresses, size
     use(r, upstream_transient(state->pass->upstreams, relay_arena(r), &target));
 }
 
+/* The DNS knows no such name: perhaps an app is called so. */
+static bool is_known_app(const struct upstreams *upstreams, struct slice name)
+{
+    char reason[1];
+    enum app_status status;
+
+    if (slice_find(name, ':') >= 0 || slice_find(name, '.') >= 0)
+        return false;
+    status = roster_status(balance_roster(upstreams->balance), name, reason, sizeof reason);
+    return status != APP_UNKNOWN && status != APP_GONE;
+}
+
 static void on_lookup(struct relay *r, enum lookup_result result)
 {
     struct proxy_state *state = proxy_state_of(r);
+
+    if (result != LOOKUP_DONE && is_known_app(state->pass->upstreams, state->url.authority)) {
+        use_addresses(r, NULL, 0);
+        return;
+    }
 
     if (result == LOOKUP_DONE) {
         use_addresses(r, state->lookup.addresses, state->lookup.address_count);
@@ -364,6 +382,10 @@ void proxy_find_upstream(struct relay *r)
     upstream = upstream_find(state->pass->upstreams, state->url.authority);
     if (upstream != NULL) {
         use(r, upstream);
+        return;
+    }
+    if (upstreams_has_app(state->pass->upstreams, state->url.authority)) {
+        use_addresses(r, NULL, 0);
         return;
     }
     address = arena_zalloc(relay_arena(r), sizeof *address);

@@ -1,6 +1,7 @@
 /* The driver: from the client's request to a peer that answers it. Runs in: worker, loop thread. */
 #include "balance/pool.h"
 #include "balance/upstream.h"
+#include "balance/wait.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "http/body.h"
@@ -236,15 +237,15 @@ static bool begin_try(struct relay *r)
 }
 
 /* Nobody is left, or nobody was there to begin with. */
-static void no_peer(struct relay *r, enum pick_result result)
+void relay_no_peer(struct relay *r, int status, const char *prefix)
 {
     r->x->upstream_text = r->upstream->name;
-    log_about(&r->x->log, LOG_LEVEL_ERROR, 0, "%s", pick_why(&r->pick, result));
+    log_about(&r->x->log, LOG_LEVEL_ERROR, 0, "%s%s", prefix, pick_why(&r->pick));
     if (r->pick.tries == 0) {
         r->try = tries_add(r->x, r->upstream->name, true);
-        relay_end_try(r, 502);
+        relay_end_try(r, (unsigned)status);
     }
-    relay_refuse(r, 502);
+    relay_refuse(r, status);
 }
 
 void relay_connect(struct relay *r)
@@ -252,9 +253,12 @@ void relay_connect(struct relay *r)
     enum pick_result result;
 
     r->x->doing = "connecting to upstream";
-    result = pick_next(&r->pick);
+    while ((result = pick_next(&r->pick)) == PICK_WAIT) {
+        if (relay_wait(r))
+            return;
+    }
     if (result != PICK_PEER) {
-        no_peer(r, result);
+        relay_no_peer(r, 502, "");
         return;
     }
     if (!begin_try(r)) {
@@ -315,7 +319,8 @@ void relay_lost(struct relay *r, const struct failure *failure)
         repeat_on_new(r);
         return;
     }
-    go_on = relay_may_go_on(r, failure->cause) && pick_has_more(&r->pick);
+    go_on = relay_may_go_on(r, failure->cause) &&
+            (pick_has_more(&r->pick) || pick_may_wait(&r->pick, failure->outcome));
     log_failure(r, failure, go_on);
     relay_end_try(r, (unsigned)failure->status);
     relay_release_peer(r, false, failure->outcome);
@@ -358,6 +363,9 @@ static void on_deadline(struct deadline *deadline)
     struct relay *r = container_of(deadline, struct relay, deadline);
 
     switch (r->state) {
+    case RELAY_WAITING:
+        relay_wait_over(r);
+        break;
     case RELAY_CONNECTING:
         relay_lost(r, &connect_timeout);
         break;

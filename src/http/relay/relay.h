@@ -108,6 +108,7 @@ struct relay_hooks {
 enum relay_state {
     RELAY_IDLE,      /* nothing is awaited: being set up, or over */
     RELAY_GATHERING, /* the request's body is being read */
+    RELAY_WAITING,   /* for an instance of an app */
     RELAY_CONNECTING,
     RELAY_ASKING,    /* connected: the request is being sent, the head of the answer is awaited */
     RELAY_HOLDING,   /* the head of the answer is here, the body is awaited for a moment */

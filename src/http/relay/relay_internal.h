@@ -69,6 +69,10 @@ void relay_fini(struct relay *r);
 /* Arms the deadline for what is awaited from the peer. */
 void relay_await(struct relay *r, uint64_t timeout_ms);
 
+/* There is nobody to ask: answers with `status`; the log gets `prefix` and the reason. `r` may be
+ * gone afterwards. */
+void relay_no_peer(struct relay *r, int status, const char *prefix);
+
 /* ---- connect.c: a connection to the picked peer */
 
 /* Opens or takes one. False: errno. */
@@ -91,6 +95,15 @@ static inline bool relay_is_duplex(const struct relay *r)
 {
     return r->conn != NULL && r->conn->stream != NULL;
 }
+
+/* ---- wait.c: for an instance */
+
+/* pick_next() said PICK_WAIT. True: it waits, or the client has been answered and `r` may be gone.
+ * False: pick_next() is to be asked again. */
+bool relay_wait(struct relay *r) __attribute__((warn_unused_result));
+
+/* It has waited too long. `r` may be gone afterwards. */
+void relay_wait_over(struct relay *r);
 
 /* ---- send.c: the request */
 

@@ -132,6 +132,27 @@ TEST(names_are_found_at_load_or_later)
     unload();
 }
 
+TEST(apps_are_servers_too)
+{
+    struct upstreams *upstreams = load(
+        "pass web; pass web:80; upstream a { app web weight=3 slow_start=30s backup; "
+        "server 1.1.1.1 slow_start=500ms; }",
+        false);
+    struct upstream *a = find(upstreams, "a");
+
+    CHECK(a->dynamic);
+    CHECK_EQ(a->servers->kind, SERVER_APP);
+    CHECK_SLICE(a->servers->name, "web");
+    CHECK_EQ(a->servers->weight, 3);
+    CHECK_EQ(a->servers->slow_start_ms, 30000);
+    CHECK(a->servers->backup);
+    CHECK_EQ(a->servers->next->slow_start_ms, 500);
+    CHECK_EQ(a->servers->next->kind, SERVER_ADDRESS);
+    CHECK_EQ(find(upstreams, "web")->servers->kind, SERVER_APP_MAYBE);
+    CHECK_EQ(find(upstreams, "web:80")->servers->kind, SERVER_ADDRESS);
+    unload();
+}
+
 TEST(implicit_upstreams_give_way_to_blocks)
 {
     struct upstreams *upstreams = load(
@@ -153,6 +174,12 @@ static const struct {
     {"upstream a { server 1.1.1.1; } upstream A { server 1.1.1.1; }", "duplicate upstream \"A\"",
      0},
     {"upstream a { }", "no servers are inside upstream", 0},
+    {"upstream a { app web resolve; }", "invalid parameter \"resolve\"", 0},
+    {"upstream a { app \"\"; }", "invalid name of an app \"\"", 0},
+    {"upstream a { ip_hash; server 1.1.1.1 slow_start=3s; }",
+     "balancing method does not support parameter \"slow_start=3s\"", 0},
+    {"upstream a { random two; app web slow_start=3s; }",
+     "balancing method does not support parameter \"slow_start=3s\"", 0},
     {"upstream a { server 1.1.1.1 weight=0; }", "invalid parameter \"weight=0\"", 0},
     {"upstream a { server 1.1.1.1 backups; }", "invalid parameter \"backups\"", 0},
     {"upstream a { server 1.1.1.1 max_fails=x; }", "invalid parameter \"max_fails=x\"", 0},
