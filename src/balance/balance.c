@@ -89,9 +89,9 @@ struct roster *balance_roster(struct balance *balance)
     return balance->roster;
 }
 
-void balance_take_app(struct balance *balance, struct slice text)
+void balance_take_app(struct balance *balance, uint64_t version, struct slice text)
 {
-    roster_take(balance->roster, text);
+    roster_take(balance->roster, version, text);
     for (unsigned i = 0; i < balance->loop_count; i++)
         nudge_send(balance->loops[i].sweep);
 }

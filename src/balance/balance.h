@@ -42,4 +42,4 @@ struct resolver *balance_resolver(struct balance *balance);
 struct roster *balance_roster(struct balance *balance);
 
 /* What the master says of an app (roster_take()), for all loops. First loop's thread. */
-void balance_take_app(struct balance *balance, struct slice text);
+void balance_take_app(struct balance *balance, uint64_t version, struct slice text);

@@ -227,7 +227,7 @@ static bool upstream_start(struct upstream *upstream, struct upstreams *upstream
     if (upstream->stands_for != NULL)
         return true;
     settle_servers(upstreams, upstream);
-    if (upstream->dynamic && !sources_make(upstream))
+    if (upstream->dynamic && !sources_make(upstreams, upstream))
         return false;
     /* Before anybody follows: afterwards others rebuild. */
     if (!upstream_rebuild(upstream))
@@ -303,5 +303,5 @@ struct upstream *upstream_transient(struct upstreams *upstreams, struct arena *a
         return NULL;
     if (!upstream->dynamic)
         return upstream;
-    return sources_make(upstream) && sources_follow(upstream) ? upstream : NULL;
+    return sources_make(upstreams, upstream) && sources_follow(upstream) ? upstream : NULL;
 }

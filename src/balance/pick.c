@@ -142,31 +142,30 @@ static struct peer *choose_last_resort(struct pick *pick)
     return peer;
 }
 
-static void begin_attempt(struct pick *pick, struct peer *peer)
+/* False: it has left in this moment. */
+static bool begin_attempt(struct pick *pick, struct peer *peer)
 {
     struct peer_state *state = peer->state;
     uint64_t now_ms = loop_now_ms(pick->loop);
     uint64_t checked_ms = atomic_load_explicit(&state->checked_ms, memory_order_relaxed);
 
+    set_tried(pick, (unsigned)(peer - pick->set->peers));
+    if (peer->instance != NULL && !app_instance_begin(peer->instance, pick->tries == 0))
+        return false;
     /* After fail_timeout one request tries it; the others wait for how that ends. */
     if (now_ms > checked_ms + peer->server->fail_timeout_ms)
         atomic_store_explicit(&state->checked_ms, now_ms, memory_order_relaxed);
     atomic_fetch_add_explicit(&state->active, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&state->requests, 1, memory_order_relaxed);
-    set_tried(pick, (unsigned)(peer - pick->set->peers));
     pick->peer = peer;
     pick->begun_ms = now_ms;
     pick->tries++;
-    if (peer->instance != NULL)
-        app_instance_begin(peer->instance, pick->tries == 1);
+    return true;
 }
 
 static bool choose_single(struct pick *pick)
 {
-    if (!pick_may_use(pick, 0))
-        return false;
-    begin_attempt(pick, &pick->set->peers[0]);
-    return true;
+    return pick_may_use(pick, 0) && begin_attempt(pick, &pick->set->peers[0]);
 }
 
 /* The lock covers the counting, so that max_conns holds for all loops. */
@@ -175,11 +174,11 @@ static bool choose_locked(struct pick *pick)
     struct peer *peer;
 
     pthread_mutex_lock(&pick->upstream->lock);
-    peer = pick->last_resort ? NULL : choose_in_rotation(pick);
-    if (peer == NULL)
-        peer = choose_last_resort(pick);
-    if (peer != NULL)
-        begin_attempt(pick, peer);
+    do {
+        peer = pick->last_resort ? NULL : choose_in_rotation(pick);
+        if (peer == NULL)
+            peer = choose_last_resort(pick);
+    } while (peer != NULL && !begin_attempt(pick, peer));
     pthread_mutex_unlock(&pick->upstream->lock);
     return peer != NULL;
 }

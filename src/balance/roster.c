@@ -194,7 +194,7 @@ static struct app_instance *instance_for(struct roster_app *app, const struct ap
 
 static void set_ready(struct app_instance *instance, bool ready)
 {
-    atomic_store_explicit(&instance->ready, ready, memory_order_relaxed);
+    atomic_store_explicit(&instance->ready, ready, memory_order_seq_cst);
 }
 
 static bool is_ready(const struct app_instance *instance)
@@ -278,7 +278,7 @@ static void look_for_drained(struct roster_app *app)
         const struct app_instance *instance = app->instances[i];
 
         if (!is_ready(instance) &&
-            atomic_load_explicit(&instance->active, memory_order_relaxed) == 0)
+            atomic_load_explicit(&instance->active, memory_order_seq_cst) == 0)
             roster_report_soon(app, true);
     }
 }
@@ -298,7 +298,7 @@ static bool apply(struct roster_app *app, const struct app_notice *notice)
     return complete;
 }
 
-void roster_take(struct roster *roster, struct slice text)
+void roster_take(struct roster *roster, uint64_t version, struct slice text)
 {
     struct app_notice notice;
     const char *error = NULL;
@@ -311,6 +311,8 @@ void roster_take(struct roster *roster, struct slice text)
     }
     pthread_mutex_lock(&roster->lock);
     app = get(roster, notice.name);
+    if (app != NULL)
+        app->version = version;
     if (app == NULL || !apply(app, &notice))
         log_write(&log_process, LOG_LEVEL_CRIT, 0, "no memory for the instances of app \"%.*s\"",
                   SLICE_ARG(notice.name));

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct roster;
 
@@ -27,8 +28,9 @@ const char *app_status_text(enum app_status status);
 /* What the master is told. False: it could not be sent now; the same comes again a moment later. */
 struct roster_master {
     bool (*wanted)(void *data, struct slice name); /* a request waits for an app that is idle */
-    bool (*load)(void *data, struct slice text);   /* "NAME REQUESTS WAITING QUEUE_US", then lines
-                                                      "ID ACTIVE" */
+    /* "NAME REQUESTS WAITING QUEUE_US", then lines "ID ACTIVE": by one who knows `version`, and has
+     * sent nothing to who was draining by then since. */
+    bool (*load)(void *data, uint64_t version, struct slice text);
     void *data;
 };
 
@@ -36,8 +38,8 @@ struct roster_master {
 void roster_attach(struct roster *roster, const struct roster_master *master);
 
 /* Takes what the master says of one app: upstreams get their new peers, requests that wait for it
- * go on. Reports what cannot be understood to the log. */
-void roster_take(struct roster *roster, struct slice text);
+ * go on. Reports what cannot be understood to the log. `version` comes back with its loads. */
+void roster_take(struct roster *roster, uint64_t version, struct slice text);
 
 /* Copies the status of the app called `name`, and why it is so, into `reason` (terminated, may be
  * empty). Any thread. */

@@ -51,8 +51,9 @@ struct slice roster_app_name(const struct roster_app *app); /* as long as it is 
 struct app_instance *app_instance_ref(struct app_instance *instance);
 void app_instance_unref(struct app_instance *instance); /* NULL is fine */
 
-/* An attempt begins and ends. `first`: of its request, so that requests are counted once. */
-void app_instance_begin(struct app_instance *instance, bool first);
+/* An attempt begins and ends. `first`: of its request, so that requests are counted once. False: it
+ * leaves, and must not be asked: nothing has begun. */
+bool app_instance_begin(struct app_instance *instance, bool first);
 void app_instance_end(struct app_instance *instance);
 
 /* How long a request waited before this instance could be asked. */

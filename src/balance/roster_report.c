@@ -37,12 +37,18 @@ static void note_change(struct roster_app *app)
         roster_report_soon(app, false);
 }
 
-void app_instance_begin(struct app_instance *instance, bool first)
+/* Either we see that it leaves, or who reports it as idle sees us. */
+bool app_instance_begin(struct app_instance *instance, bool first)
 {
-    atomic_fetch_add_explicit(&instance->active, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&instance->active, 1, memory_order_seq_cst);
+    if (!atomic_load_explicit(&instance->ready, memory_order_seq_cst)) {
+        app_instance_end(instance);
+        return false;
+    }
     if (first)
         atomic_fetch_add_explicit(&instance->app->requests, 1, memory_order_relaxed);
     note_change(instance->app);
+    return true;
 }
 
 void app_instance_end(struct app_instance *instance)
@@ -106,7 +112,7 @@ static char *write_load(const struct roster_app *app, size_t *len)
             atomic_load_explicit(&app->queue_ewma_us, memory_order_relaxed));
     for (size_t i = 0; i < app->instance_count; i++)
         fprintf(out, "%u %u\n", app->instances[i]->id,
-                atomic_load_explicit(&app->instances[i]->active, memory_order_relaxed));
+                atomic_load_explicit(&app->instances[i]->active, memory_order_seq_cst));
     return fclose(out) == 0 ? text : NULL;
 }
 
@@ -120,7 +126,8 @@ static bool tell_load(struct roster *roster, struct roster_app *app)
     atomic_store_explicit(&app->changed, false, memory_order_seq_cst);
     atomic_store_explicit(&app->urgent, false, memory_order_seq_cst);
     text = write_load(app, &len);
-    told = text != NULL && roster->master.load(roster->master.data, slice_make(text, len));
+    told = text != NULL &&
+           roster->master.load(roster->master.data, app->version, slice_make(text, len));
     free(text);
     if (!told)
         atomic_store_explicit(&app->changed, true, memory_order_relaxed);

@@ -16,6 +16,7 @@ struct roster_app {
     struct slice name;               /* behind the struct */
     char *reason;                    /* owned; NULL: none; roster->lock */
     unsigned desired;                /* roster->lock */
+    uint64_t version;                /* of the last notice; roster->lock */
     struct app_instance **instances; /* owned, each with a reference; roster->lock */
     size_t instance_count;
     struct list followers; /* roster->lock */

@@ -3,6 +3,7 @@
 #include "balance/sources_internal.h"
 
 #include "balance/balance_internal.h"
+#include "balance/upstream_internal.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -133,7 +134,7 @@ static bool has_source(const struct server *server)
     return server->host.len > 0 || server->kind != SERVER_ADDRESS;
 }
 
-bool sources_make(struct upstream *upstream)
+bool sources_make(const struct upstreams *upstreams, struct upstream *upstream)
 {
     struct sources *sources;
     unsigned count = 0;
@@ -148,10 +149,12 @@ bool sources_make(struct upstream *upstream)
     for (const struct server *it = upstream->servers; it != NULL; it = it->next) {
         if (!has_source(it))
             continue;
-        sources->list[sources->count++] = (struct source){.dns = {.on_change = on_name_change},
-                                                          .app = {.on_change = on_app_change},
-                                                          .upstream = upstream,
-                                                          .server = it};
+        sources->list[sources->count++] = (struct source){
+            .dns = {.on_change = on_name_change},
+            .app = {.on_change = on_app_change},
+            .upstream = upstream,
+            .resolver = server_resolver(upstreams, upstream, it),
+            .server = it};
     }
     upstream->sources = sources;
     return true;
@@ -168,7 +171,7 @@ static bool follow(struct source *source)
         !roster_follow(balance->roster, &source->app, server->name))
         return false;
     return server->host.len == 0 ||
-           resolver_follow(balance->resolver, &source->dns, server->host, upstream->resolver);
+           resolver_follow(balance->resolver, &source->dns, server->host, source->resolver);
 }
 
 bool sources_follow(struct upstream *upstream)

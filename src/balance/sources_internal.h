@@ -15,6 +15,7 @@
 struct source {
     struct upstream *upstream;
     const struct server *server;
+    const struct resolver_conf *resolver; /* NULL: the system's */
     struct follower dns;
     struct app_follower app;
     struct address *addresses; /* owned; NULL: server->addresses still stand */
@@ -34,7 +35,7 @@ struct sources {
 };
 
 /* Of all servers of the upstream that have a name. False: no memory. */
-bool sources_make(struct upstream *upstream);
+bool sources_make(const struct upstreams *upstreams, struct upstream *upstream);
 
 /* Begins to follow: after the first set was built. False: no memory. */
 bool sources_follow(struct upstream *upstream);

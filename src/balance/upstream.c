@@ -90,6 +90,16 @@ static bool parse_numeric(struct slice text, uint16_t port, struct address *addr
     return address->any.sa_family == AF_UNIX || address_port(address) != 0;
 }
 
+/* NULL: the system's, which looks into the hosts file first. */
+const struct resolver_conf *server_resolver(const struct upstreams *upstreams,
+                                            const struct upstream *upstream,
+                                            const struct server *server)
+{
+    if (upstream->resolver != NULL)
+        return upstream->resolver;
+    return server->resolve ? upstreams->resolver : NULL;
+}
+
 static enum server_result resolve_at_load(struct upstreams *upstreams, struct upstream *upstream,
                                           struct server *server, uint16_t default_port)
 {
@@ -103,7 +113,7 @@ static enum server_result resolve_at_load(struct upstreams *upstreams, struct up
             !host_name_valid(server->host))
             return SERVER_INVALID;
         server->port = server->port == 0 ? default_port : server->port;
-        if (upstream->resolver == NULL || host_is_local(server->host))
+        if (server_resolver(upstreams, upstream, server) == NULL || host_is_local(server->host))
             count = hosts_find(server->host, server->port, found, ADDRESSES_MAX);
         if (host_is_local(server->host))
             server->host = slice_make(NULL, 0);

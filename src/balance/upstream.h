@@ -43,6 +43,7 @@ struct server {
     enum server_kind kind;
     bool backup;
     bool down;
+    bool resolve;           /* by the resolver of the http block, if there is one */
     unsigned slow_start_ms; /* 0: at once */
     int weight;             /* 1 .. */
     unsigned max_conns;     /* 0: no limit */
@@ -75,7 +76,7 @@ struct upstream {
     const char *file;
     struct keepalive keepalive;
     struct template *hash_key;            /* `hash KEY` */
-    const struct resolver_conf *resolver; /* NULL: the system's */
+    const struct resolver_conf *resolver; /* its own, for all its names; NULL: none */
     uint64_t resolver_timeout_ms;
     struct upstream *same_name;   /* implicit ones of the same text with another default port */
     struct upstream *stands_for;  /* the block of that name further down in the file, or NULL */
@@ -90,7 +91,8 @@ struct upstream {
 struct upstreams {
     struct arena *arena; /* borrowed: the snapshot's */
     struct map by_name;
-    struct map apps; /* names this config declares: of apps */
+    const struct resolver_conf *resolver; /* of the http block; NULL: the system's */
+    struct map apps;                      /* names this config declares: of apps */
     struct upstream *first;
     struct upstream **last;
     struct balance *balance; /* NULL until balance_start() */

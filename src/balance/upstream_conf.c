@@ -130,10 +130,11 @@ static bool parse_down(struct slice text, struct server *server)
     return true;
 }
 
-/* Names are always followed: nothing to switch on. An app has none. */
+/* Names are always followed; this says by whom. An app has none. */
 static bool parse_resolve(struct slice text, struct server *server)
 {
     (void)text;
+    server->resolve = true;
     return server->kind == SERVER_ADDRESS;
 }
 
@@ -340,7 +341,9 @@ static const struct directive directives[] = {
      .def = "60s", .doc = "How long an idle connection to a server is kept open."},
     {"resolver", CTX_UPSTREAM, CUSTOM, .args_min = 1, .args_max = 255, .set = set_resolver,
      .example = "resolver 127.0.0.1 valid=30s ipv6=off;",
-     .doc = "DNS servers for the names of this group, instead of those of /etc/resolv.conf."},
+     .doc =
+         "DNS servers for the names of this group, instead of those of /etc/resolv.conf. Without "
+         "it servers with \"resolve\" are looked up by the resolver of the http block."},
     {"resolver_timeout", CTX_UPSTREAM, MSEC(struct upstream_conf, resolver_timeout_ms),
      .def = "30s", .doc = "How long a lookup of a name may take."},
 };

@@ -18,6 +18,11 @@ enum server_result {
 enum server_result upstream_add(struct upstreams *upstreams, struct upstream *upstream,
                                 const struct server *server, uint16_t default_port);
 
+/* Who is asked for the server's name. NULL: the system's resolver. */
+const struct resolver_conf *server_resolver(const struct upstreams *upstreams,
+                                            const struct upstream *upstream,
+                                            const struct server *server);
+
 /* weight=1 max_fails=1 fail_timeout=10s */
 struct server server_default(void);
 

@@ -242,6 +242,11 @@ static const struct entry *find_entry(const struct loader *loader, const struct 
     return entry;
 }
 
+bool loader_knows(const struct loader *loader, struct slice name)
+{
+    return map_get(&loader->inner->by_name, name) != NULL;
+}
+
 /* Form only: block or not, how many arguments, whether it stands here a second time. */
 static bool check_form(struct loader *loader, const struct scope *scope, const struct entry *entry,
                        const struct node *node)

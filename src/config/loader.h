@@ -50,6 +50,9 @@ bool loader_block(struct conf_call *call, enum context context, void *block, str
 struct slice loader_path(struct loader *loader, struct slice path);
 struct slice loader_conf_path(struct loader *loader, struct slice path);
 
+/* Is there a directive of that name, wherever it may stand? */
+bool loader_knows(const struct loader *loader, struct slice name);
+
 /* The nearest name a user may have meant, or NULL. `names`: candidates. */
 const char *nearest_name(struct slice word, const char *const *names, size_t count);
 

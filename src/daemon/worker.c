@@ -291,7 +291,7 @@ static void obey(struct worker *worker, struct message *message)
         replace_logs(worker, message->number);
         break;
     case MESSAGE_APP:
-        balance_take_app(worker->shared.balance, message->text);
+        balance_take_app(worker->shared.balance, message->number, message->text);
         break;
     case MESSAGE_DRAIN:
         begin_drain(worker);

@@ -3,6 +3,7 @@
 #include "http/core_conf.h"
 
 #include "balance/resolver.h"
+#include "balance/upstream.h"
 #include "base/arena.h"
 #include "base/diag.h"
 #include "config/loader.h"
@@ -126,8 +127,16 @@ static bool set_resolver(struct conf_call *call)
 {
     struct core_conf *conf = call->conf;
 
+    struct upstreams *upstreams = upstreams_of(call->loader);
+
     conf->resolver = resolver_conf_parse(call);
-    return conf->resolver != NULL;
+    if (conf->resolver == NULL)
+        return false;
+    if (upstreams == NULL)
+        return conf_error(call, 0, "no memory");
+    if (call->scope->context == CTX_HTTP)
+        upstreams->resolver = conf->resolver;
+    return true;
 }
 
 static bool set_aio(struct conf_call *call)
@@ -393,7 +402,8 @@ static const struct directive directives[] = {
     {"resolver", HSL, CUSTOM, .args_min = 1, .args_max = 255, .set = set_resolver,
      .doc =
          "Name servers for names that are known only at run time, as in proxy_pass with variables, "
-         "and how long answers hold. Without it the system's are asked.",
+         "and for servers of upstreams with \"resolve\"; and how long answers hold. Without it the "
+         "system's are asked.",
      .example = "resolver 127.0.0.1 [::1]:5353 valid=30s;"},
     {"resolver_timeout", HSL, MSEC(T, resolver_timeout), .def = "30s",
      .doc = "How long a name may take to be looked up."},

@@ -75,6 +75,27 @@ static bool read_name(struct conf_call *call, size_t index, struct server_name *
     return classify(call, index, name);
 }
 
+/* `server_name example.com` without its semicolon takes the next line's words as names. */
+static void doubt_name(struct conf_call *call, size_t index)
+{
+    static const char odd[] = "=;{}\"'()<>,|\\ \t\n";
+    struct slice text = conf_arg(call, index);
+
+    if (text.len > 0 && text.data[0] == '~')
+        return;
+    if (index > 1 && loader_knows(call->loader, text)) {
+        conf_warn(call, index, "\"%.*s\" is taken for a name of this server", SLICE_ARG(text));
+        conf_hint(call, "it is a directive: is there a semicolon missing before it?");
+        return;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (strchr(odd, text.data[i]) == NULL)
+            continue;
+        conf_warn(call, index, "server name \"%.*s\" has suspicious symbols", SLICE_ARG(text));
+        return;
+    }
+}
+
 /* Names of several directives gather in one array. */
 static bool make_room(struct conf_call *call, struct server_draft *server, size_t more)
 {
@@ -101,6 +122,7 @@ bool conf_set_server_name(struct conf_call *call)
     for (size_t i = 1; i <= count; i++) {
         if (!read_name(call, i, server->last_name))
             return false;
+        doubt_name(call, i);
         server->last_name++;
         server->server.name_count++;
     }

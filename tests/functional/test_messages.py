@@ -130,3 +130,20 @@ def test_typical_mistakes(pelayan, http, said):
 def test_what_is_switched_off_may_be_absent(pelayan):
     result = pelayan.check(http="server { location / { proxy_cache off; ssi off; auth_request off; } }")
     assert result.returncode == 0 and "warn" not in result.stderr
+
+
+def test_a_forgotten_semicolon_after_server_name(pelayan):
+    """nginx takes the words of the next line for names, and says nothing."""
+    result = pelayan.check(
+        http="server { listen 127.0.0.1:{port}; server_name a.test\n root srv; }"
+    )
+    assert result.returncode == 0
+    assert '"root" is taken for a name of this server' in result.stderr
+    assert "is there a semicolon missing before it?" in result.stderr
+    odd = pelayan.check(
+        http='server { listen 127.0.0.1:{port}; server_name "a,b.test" ~^(a|b)$ root c.test; }'
+    )
+    assert 'server name "a,b.test" has suspicious symbols' in odd.stderr
+    assert odd.stderr.count("suspicious") == 1
+    plain = pelayan.check(http="server { listen 127.0.0.1:{port}; server_name root *.a.test _; }")
+    assert "server name" not in plain.stderr and "taken for" not in plain.stderr

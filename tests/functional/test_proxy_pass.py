@@ -1,6 +1,7 @@
 """proxy_pass in all its forms: which peer is asked, and for what."""
 
 import pytest
+from harness import wait
 
 TARGETS = [
     # location, what stands behind the address, asked for, passed on
@@ -184,4 +185,17 @@ def test_resolver_is_asked(pelayan, backend):
         assert site.get("/").status == 200
     assert app.requests[0].header("host") == f"only-there.test:{app.port}"
     assert 1 <= len(names.asked) <= 4
+    names.socket.close()
+
+
+def test_the_resolver_of_http_is_asked_for_upstreams(pelayan, backend):
+    """A server with `resolve` whose name only the given name server knows."""
+    names, app = NameServer(), backend()
+    site = pelayan.run(
+        http=f"""upstream app {{ zone app 64k; server only-there.test:{app.port} resolve; }}
+            server {{ location / {{ proxy_pass http://app; }} }}
+            resolver 127.0.0.1:{names.port} valid=10s;"""
+    )
+    wait.until(lambda: site.get("/").status == 200, "the name to be resolved")
+    assert names.asked
     names.socket.close()

@@ -11,6 +11,7 @@
 
 static struct {
     unsigned wanted, loads;
+    uint64_t version, loads_version;
     bool deaf;
     char load[500];
 } master;
@@ -23,9 +24,10 @@ static bool on_wanted(void *data, struct slice name)
     return !master.deaf;
 }
 
-static bool on_load(void *data, struct slice text)
+static bool on_load(void *data, uint64_t version, struct slice text)
 {
     (void)data;
+    master.loads_version = version;
     master.loads++;
     snprintf(master.load, sizeof(master.load), "%.*s", SLICE_ARG(text));
     return !master.deaf;
@@ -52,7 +54,7 @@ static void begin(struct bench *bench, struct server server)
 
 static void notice(struct bench *bench, const char *text)
 {
-    balance_take_app(bench->balance, slice_of(text));
+    balance_take_app(bench->balance, ++master.version, slice_of(text));
 }
 
 /* The ports of the peers that are asked in `count` requests. */
@@ -332,6 +334,7 @@ TEST(the_last_request_of_a_leaving_instance_is_told_at_once)
     pick_report(&pick, OUTCOME_OK);
     loop_turn(bench.loop, 0);
     CHECK_EQ(master.loads, 2);
+    CHECK_EQ(master.loads_version, 2);
     CHECK_STR(master.load, "web 1 0 0\n7 0\n");
     pick_end(&pick);
     bench_end(&bench);

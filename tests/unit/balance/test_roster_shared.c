@@ -71,12 +71,12 @@ TEST(instances_come_and_go_under_load)
     server.name = slice_of("web");
     CHECK_EQ(upstream_add(upstreams, at.upstream, &server, 80), SERVER_ADDED);
     CHECK(balance_start(at.balance, upstreams));
-    balance_take_app(at.balance, slice_of("web starting 1"));
+    balance_take_app(at.balance, 1, slice_of("web starting 1"));
     atomic_store(&at.running, THREADS);
     for (unsigned i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, ask_many, at.loops[i + 1]);
     for (unsigned i = 0; atomic_load(&at.running) > 0; i++) {
-        balance_take_app(at.balance, slice_of(notices[i % COUNT(notices)]));
+        balance_take_app(at.balance, 1, slice_of(notices[i % COUNT(notices)]));
         loop_turn(at.loops[0], 0);
     }
     for (unsigned i = 0; i < THREADS; i++)
