@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Handshakes that wait for a private key, at most: some seconds of work for all threads. */
+enum { KEY_QUEUE_MAX = 1024 };
+
 /* What all loops share of upstreams: it outlives every configuration. */
 static bool start_balance(struct worker *worker)
 {
@@ -32,11 +35,13 @@ bool worker_loops_init(struct worker *worker, const struct manifest *manifest)
     worker->loops = calloc(worker->loop_count, sizeof *worker->loops);
     worker->shared = (struct http_shared){
         .offload = offload_new(manifest->pool_threads, manifest->pool_queue),
+        .keys = offload_new(worker->loop_count, KEY_QUEUE_MAX),
         .loops = calloc(worker->loop_count, sizeof *worker->shared.loops),
         .loop_count = worker->loop_count,
         .worker_connections = manifest->worker_connections,
     };
-    if (worker->loops == NULL || worker->shared.loops == NULL || worker->shared.offload == NULL)
+    if (worker->loops == NULL || worker->shared.loops == NULL || worker->shared.offload == NULL ||
+        worker->shared.keys == NULL)
         return false;
     for (unsigned i = 0; i < worker->loop_count; i++) {
         struct worker_loop *one = &worker->loops[i];
@@ -60,6 +65,7 @@ void worker_loops_end(struct worker *worker)
             pthread_join(worker->loops[i].thread, NULL);
     }
     offload_free(worker->shared.offload);
+    offload_free(worker->shared.keys);
     for (unsigned i = 0; worker->loops != NULL && i < worker->loop_count; i++)
         http_loop_free(worker->loops[i].http);
 }

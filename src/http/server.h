@@ -33,6 +33,7 @@ const struct listen_spec *http_listen_specs(const struct snapshot *snapshot, siz
 /* What all loops of a worker share. */
 struct http_shared {
     struct offload *offload;  /* threads for blocking file work */
+    struct offload *keys;     /* threads for TLS handshakes with expensive keys */
     struct balance *balance;  /* peers, connections to them, names */
     struct http_loop **loops; /* [loop_count] */
     unsigned loop_count;

@@ -1,8 +1,10 @@
 /* Between the library and a socket of a loop. Runs in: worker, loop thread. */
 #include "base/buf.h"
 #include "event/socket.h"
+#include "tls/away.h"
 #include "tls/bio_internal.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -20,6 +22,33 @@ static int take_early(struct tls_wire *wire, char *out, size_t bytes)
     return (int)n;
 }
 
+/* As socket_recv() and socket_send(), in a thread. */
+static struct io_result result_of(ssize_t moved)
+{
+    if (moved > 0)
+        return (struct io_result){.kind = IO_DONE, .bytes = (size_t)moved};
+    if (moved == 0)
+        return (struct io_result){.kind = IO_END};
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return (struct io_result){.kind = IO_AGAIN};
+    return (struct io_result){.kind = IO_FAILED, .error = errno};
+}
+
+static struct io_result receive(struct tls_wire *wire, char *out, size_t bytes)
+{
+    if (wire->away != NULL) {
+        struct io_result got = result_of(tls_away_recv(wire->away, out, bytes));
+
+        wire->drained = got.kind == IO_AGAIN; /* whether a FIN waits is not known here */
+        return got;
+    }
+    struct io_result got = socket_recv(wire->io->fd, out, bytes);
+
+    wire->drained = got.kind == IO_AGAIN || (got.kind == IO_DONE && got.bytes < bytes &&
+                                             (wire->io->ready & IO_HANGUP) == 0);
+    return got;
+}
+
 static int on_read(BIO *bio, char *out, int bytes)
 {
     struct tls_wire *wire = BIO_get_data(bio);
@@ -33,10 +62,8 @@ static int on_read(BIO *bio, char *out, int bytes)
         BIO_set_retry_read(bio);
         return -1;
     }
-    struct io_result got = socket_recv(wire->io->fd, out, (size_t)bytes);
+    struct io_result got = receive(wire, out, (size_t)bytes);
 
-    wire->drained = got.kind == IO_AGAIN || (got.kind == IO_DONE && got.bytes < (size_t)bytes &&
-                                             (wire->io->ready & IO_HANGUP) == 0);
     wire->ended = got.kind == IO_END;
     if (got.kind == IO_DONE)
         return (int)got.bytes;
@@ -46,20 +73,33 @@ static int on_read(BIO *bio, char *out, int bytes)
     return got.kind == IO_END ? 0 : -1;
 }
 
+static struct io_result send_bytes(struct tls_wire *wire, const char *data, size_t bytes)
+{
+    struct io *io = wire->io;
+    struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
+    struct io_result sent = {.kind = IO_AGAIN};
+
+    if (wire->away != NULL) {
+        sent = result_of(tls_away_send_bytes(wire->away, data, bytes));
+        wire->blocked = sent.kind == IO_AGAIN || (sent.kind == IO_DONE && sent.bytes < bytes);
+        return sent;
+    }
+    if ((io->ready & IO_WRITE) != 0)
+        sent = socket_send(io->fd, &part, 1, false);
+    if (sent.kind == IO_AGAIN || (sent.kind == IO_DONE && sent.bytes < bytes))
+        io->ready &= ~(unsigned)IO_WRITE;
+    return sent;
+}
+
 static int on_write(BIO *bio, const char *data, int bytes)
 {
     struct tls_wire *wire = BIO_get_data(bio);
-    struct io *io = wire->io;
-    struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = (size_t)bytes};
-    struct io_result sent = {.kind = IO_AGAIN};
 
     BIO_clear_retry_flags(bio);
     if (bytes <= 0)
         return 0;
-    if ((io->ready & IO_WRITE) != 0)
-        sent = socket_send(io->fd, &part, 1, false);
-    if (sent.kind == IO_AGAIN || (sent.kind == IO_DONE && sent.bytes < part.iov_len))
-        io->ready &= ~(unsigned)IO_WRITE;
+    struct io_result sent = send_bytes(wire, data, (size_t)bytes);
+
     if (sent.kind == IO_DONE)
         return (int)sent.bytes;
     if (sent.kind == IO_AGAIN)

@@ -22,6 +22,7 @@ static struct slice asked_name(SSL *ssl, char *out)
 
 static bool use_pair(struct tls_conn *conn, struct keypair *pair)
 {
+    conn->costly = conn->costly || (conn->keys != NULL && tls_key_is_costly(pair->key));
     return SSL_use_cert_and_key(conn->ssl, pair->leaf, pair->key, pair->chain, 1) == 1;
 }
 
@@ -101,6 +102,7 @@ static int on_hello(SSL *ssl, int *alert, void *data)
     conn->record_bytes = server->settings->record_bytes > 16384
                              ? 16384
                              : (uint32_t)server->settings->record_bytes;
+    conn->alpn = conn->choice->alpn(conn->owner);
     conn->asked = asked;
     bool ready = tls_context_apply(ssl, server) && use_files(conn, server) &&
                  (!server->has_templates || use_templates(conn, server));
@@ -118,7 +120,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_bytes
                    const unsigned char *in, unsigned in_bytes, void *data)
 {
     struct tls_conn *conn = SSL_get_app_data(ssl);
-    struct slice ours = conn->choice->alpn(conn->owner);
+    struct slice ours = conn->alpn; /* the owner may have gone, if this is a thread */
     unsigned char *chosen = NULL;
 
     (void)data;
@@ -145,4 +147,5 @@ void tls_choose_on(SSL_CTX *context)
     SSL_CTX_set_client_hello_cb(context, on_hello, NULL);
     SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
     SSL_CTX_set_tlsext_servername_callback(context, on_name);
+    tls_away_on(context);
 }

@@ -49,6 +49,7 @@ struct tls_conn *tls_accept(const struct tls_accept *accept)
         return NULL;
     SSL_set_accept_state(conn->ssl);
     conn->tries_early = accept->fallback->store->early_data;
+    conn->keys = accept->keys;
     conn->choice = accept->choice;
     conn->owner = accept->owner;
     conn->wire.early = accept->early;
@@ -60,6 +61,10 @@ void tls_conn_free(struct tls_conn *conn)
 {
     if (conn == NULL)
         return;
+    if (conn->away != NULL) {
+        tls_away_abandon(conn); /* freed when it comes home */
+        return;
+    }
     if (conn->established && !conn->failed) /* or the library would forget the session */
         SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(conn->ssl);
@@ -107,6 +112,10 @@ bool tls_conn_is_for(const struct tls_conn *conn, const struct tls_server *serve
 
 unsigned tls_on_events(struct tls_conn *conn, unsigned events)
 {
+    if (conn->away != NULL) {
+        conn->missed |= events;
+        return events;
+    }
     if ((events & (IO_READ | IO_HANGUP | IO_ERROR)) != 0)
         conn->wire.drained = false;
     if ((events & IO_WRITE) != 0 && conn->read_wants_write) {
@@ -117,21 +126,21 @@ unsigned tls_on_events(struct tls_conn *conn, unsigned events)
     return events;
 }
 
-enum tls_progress tls_handshake(struct tls_conn *conn)
+enum tls_progress tls_shake(struct tls_conn *conn)
 {
     ERR_clear_error();
     int result = conn->tries_early ? tls_early_handshake(conn) : SSL_do_handshake(conn->ssl);
 
     if (result == 1) {
         conn->established = true;
-        if (!conn->wire.drained || SSL_has_pending(conn->ssl))
-            conn->wire.io->ready |= IO_READ;
         return TLS_DONE;
     }
     switch (SSL_get_error(conn->ssl, result)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
         return TLS_MORE;
+    case SSL_ERROR_WANT_X509_LOOKUP:
+        return TLS_NEEDS_KEY;
     case SSL_ERROR_SYSCALL:
         conn->failed = true;
         if (conn->why == NULL && conn->wire.error == 0)
@@ -142,6 +151,35 @@ enum tls_progress tls_handshake(struct tls_conn *conn)
         tls_set_why(conn, "SSL_do_handshake() failed");
         return TLS_FAILED;
     }
+}
+
+static enum tls_progress send_away(struct tls_conn *conn)
+{
+    if (tls_away_send(conn))
+        return TLS_MORE;
+    conn->failed = true;
+    conn->fault_is_ours = true;
+    if (conn->why == NULL)
+        conn->why = strdup("too many handshakes wait for the private key");
+    return TLS_FAILED;
+}
+
+enum tls_progress tls_handshake(struct tls_conn *conn)
+{
+    enum tls_progress progress = TLS_MORE;
+
+    if (conn->away != NULL)
+        return TLS_MORE;
+    if (conn->is_home)
+        progress = conn->away_result;
+    conn->is_home = false;
+    if (progress == TLS_MORE)
+        progress = tls_away_is_next(conn) ? TLS_NEEDS_KEY : tls_shake(conn);
+    if (progress == TLS_NEEDS_KEY)
+        return send_away(conn);
+    if (progress == TLS_DONE && (!conn->wire.drained || SSL_has_pending(conn->ssl)))
+        conn->wire.io->ready |= IO_READ;
+    return progress;
 }
 
 /* ---- bytes */
@@ -279,7 +317,7 @@ struct io_result tls_sendfile(struct tls_conn *conn, int file_fd, off_t *offset,
 
 void tls_close_notify(struct tls_conn *conn)
 {
-    if (!conn->established || conn->failed || conn->pending_bytes > 0)
+    if (conn->away != NULL || !conn->established || conn->failed || conn->pending_bytes > 0)
         return;
     ERR_clear_error();
     if (conn->unfinished && !SSL_is_init_finished(conn->ssl))

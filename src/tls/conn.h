@@ -14,6 +14,7 @@
 
 struct buf;
 struct arena;
+struct offload;
 struct template;
 struct tls_conn;
 struct tls_server;
@@ -29,6 +30,8 @@ struct tls_choice {
     /* Protocols offered by ALPN to clients of the server that was chosen, in wire form, in the
      * order of preference; empty: none. */
     struct slice (*alpn)(void *owner);
+    /* Something has happened elsewhere: call tls_handshake(). NULL: `keys` is never given. */
+    void (*resume)(void *owner);
 };
 
 struct tls_accept {
@@ -37,6 +40,7 @@ struct tls_accept {
     const struct tls_server *fallback; /* its context is there before a name is known */
     const struct tls_choice *choice;
     void *owner;
+    struct offload *keys; /* borrowed: threads for handshakes with expensive keys; NULL: none */
     struct buf *early; /* bytes of the handshake read already; the reference is taken. NULL: none */
 };
 
@@ -47,7 +51,12 @@ struct tls_conn *tls_accept(const struct tls_accept *accept);
  * fine. */
 void tls_conn_free(struct tls_conn *conn);
 
-enum tls_progress { TLS_MORE, TLS_DONE, TLS_FAILED };
+enum tls_progress {
+    TLS_MORE,
+    TLS_DONE,
+    TLS_FAILED,
+    TLS_NEEDS_KEY, /* never told to owners: the next step is for a thread */
+};
 
 /* Goes on with the handshake. TLS_FAILED: tls_why() says what happened. */
 enum tls_progress tls_handshake(struct tls_conn *conn);

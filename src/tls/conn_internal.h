@@ -1,11 +1,13 @@
 /* The inside of a connection, shared by conn.c, choose.c and facts.c. Runs in: loop thread. */
 #pragma once
 
+#include "tls/away.h"
 #include "tls/bio_internal.h"
 #include "tls/conn.h"
 
 #include <openssl/ssl.h>
 
+struct offload;
 struct session_cache;
 struct tls_settings;
 
@@ -25,6 +27,13 @@ struct tls_conn {
     uint32_t record_bytes;  /* 0: small ones first */
     char *session_key;      /* heap; to backends: what its sessions are kept by */
     struct session_cache *sessions; /* where */
+    struct offload *keys;           /* borrowed: threads for expensive keys; NULL: none */
+    struct tls_away *away;          /* a step of the handshake is in one; NULL: none is */
+    enum tls_progress away_result;
+    unsigned missed;   /* what the loop announced meanwhile */
+    struct slice alpn; /* what the chosen server offers; constant */
+    bool costly;       /* its key is expensive */
+    bool is_home;      /* `away_result` is to be looked at */
     bool established;
     bool failed;         /* nothing may be sent any more */
     bool tries_early;    /* requests may have come along with the first message: early.c */
@@ -45,6 +54,9 @@ void tls_set_why(struct tls_conn *conn, const char *what);
 
 /* Callbacks of every context for clients; choose.c. */
 void tls_choose_on(SSL_CTX *context);
+
+/* One step of the handshake, wherever it runs; `io` is not touched. */
+enum tls_progress tls_shake(struct tls_conn *conn);
 
 /* What a read that gave nothing means. */
 struct io_result tls_recv_none(struct tls_conn *conn);

@@ -69,6 +69,7 @@ struct tls_settings {
     struct slice staple_responder;
     int verify; /* enum tls_verify */
     int verify_depth;
+    int handshake_limit; /* of one address at the same time; 0: none */
     size_t record_bytes; /* 0: small ones first, then large ones */
     uint64_t session_timeout_s;
     int cache; /* enum tls_cache_kind */

@@ -221,6 +221,11 @@ static const struct directive directives[] = {
      .doc = "A file of 48 or 80 random bytes that several machines share; the first one encrypts, "
             "all decrypt.",
      .example = "ssl_session_ticket_key current.key;"},
+    {"ssl_handshake_limit", PLACES, INT(struct tls_settings, handshake_limit), .def = "256",
+     .max = 1000000,
+     .doc = "How many unfinished handshakes one address (of IPv6: one network of 64 bits) may have "
+            "at the same time; more are closed. What the default server of a socket says counts. "
+            "0: no limit."},
     {"ssl_early_data", PLACES, FLAG(struct tls_settings, early_data), .def = "off",
      .doc = "Answers requests that clients who come again send along with their first message, a "
             "round trip earlier. Who listened may send these again: each is accepted once by this "

@@ -97,6 +97,7 @@ void h1_conn_close(struct h1_conn *conn, bool reset)
     assert(conn->stream == NULL);
     conn->state = H1_CLOSED;
     deadline_disarm(&conn->deadline);
+    h1_leave_crowd(conn);
     if (conn->tls != NULL && !reset)
         tls_close_notify(conn->tls);
     tls_conn_free(conn->tls);
@@ -422,6 +423,11 @@ static void on_deadline(struct deadline *deadline)
     }
 }
 
+void h1_hurry(struct h1_conn *conn)
+{
+    deadline_arm(conn->http->loop, &conn->deadline, DRAIN_PATIENCE_MS);
+}
+
 static void close_idle(struct client_conn *client)
 {
     h1_conn_close(container_of(client, struct h1_conn, client), false);
@@ -448,6 +454,8 @@ static void drain(struct client_conn *client)
     uint64_t now_ms = loop_now_ms(conn->http->loop);
     char byte;
 
+    if (conn->state == H1_HANDSHAKE)
+        h1_hurry(conn);
     if ((conn->state != H1_WAITING && conn->state != H1_HELLO) ||
         (conn->requests == 0 && conn->in != NULL) ||
         socket_peek(conn->io.fd, &byte, 1).kind == IO_DONE)

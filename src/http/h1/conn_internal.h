@@ -54,6 +54,7 @@ struct h1_conn {
     uint32_t linger_ms;      /* its lingering_timeout */
     uint32_t linger_until_s; /* since start_ms: its lingering_time's end; 0: it does not linger */
     uint8_t state;           /* enum h1_state */
+    bool crowded;            /* counted as one of its address's handshakes: `peer`'s */
     bool offers_h2;          /* by ALPN, for the server that the client named */
     bool parsing;            /* the loop over pipelined requests is on the stack */
     struct address peer;
@@ -90,6 +91,7 @@ struct h1_stream {
 /* conn.c */
 void h1_conn_close(struct h1_conn *conn, bool reset);
 bool h1_conn_hand_over(struct h1_conn *conn); /* it speaks HTTP/2: nothing may follow if true */
+void h1_hurry(struct h1_conn *conn); /* the loop drains: a handshake may not last long any more */
 void h1_conn_linger(struct h1_conn *conn);
 void h1_conn_finish(struct exchange *x); /* answered, nothing of its body is wanted: what next? */
 bool h1_conn_overdue(const struct h1_conn *conn); /* lingering_time has passed */
@@ -102,6 +104,7 @@ extern const struct codec h1_codec;
 /* secure.c */
 void h1_on_hello(struct h1_conn *conn);
 void h1_on_handshake(struct h1_conn *conn);
+void h1_leave_crowd(struct h1_conn *conn); /* its handshake is over, one way or the other */
 
 /* read.c */
 enum h1_read { H1_READ_STARTED, H1_READ_WAIT, H1_READ_CLOSED };

@@ -8,7 +8,9 @@
 #include "http/h1/conn_internal.h"
 #include "http/router.h"
 #include "http/steps.h"
+#include "tls/crowd.h"
 #include "tls/server.h"
+#include "tls/settings.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -93,11 +95,25 @@ static bool fill_template(void *owner, const struct template *template, char *ou
     return ok;
 }
 
+static void resume(void *owner)
+{
+    h1_on_handshake(owner);
+}
+
 static const struct tls_choice choice = {
     .server = choose_server,
     .text = fill_template,
     .alpn = offer_protocols,
+    .resume = resume,
 };
+
+/* Whoever is behind a proxy that says so. */
+static const struct address *client_of(const struct h1_conn *conn)
+{
+    bool told = conn->proxy != NULL && conn->proxy->source.len > 0;
+
+    return told ? &conn->proxy->source : &conn->peer;
+}
 
 static void log_failure(struct h1_conn *conn)
 {
@@ -109,13 +125,40 @@ static void log_failure(struct h1_conn *conn)
               text, SLICE_ARG(h1_conn_listen(conn)->spec.text));
 }
 
+void h1_leave_crowd(struct h1_conn *conn)
+{
+    if (conn->crowded)
+        crowd_leave(client_of(conn));
+    conn->crowded = false;
+}
+
+static bool enter_crowd(struct h1_conn *conn)
+{
+    const struct http_server *fallback = h1_conn_listen(conn)->fallback;
+    unsigned max = (unsigned)ssl_settings_of(fallback)->handshake_limit;
+    char text[ADDRESS_TEXT_BYTES];
+
+    conn->crowded = crowd_enter(client_of(conn), max);
+    if (conn->crowded)
+        return true;
+    size_t len = address_host_text(client_of(conn), text);
+
+    log_write(h1_conn_log(conn), LOG_LEVEL_WARN, 0,
+              "more than %u TLS handshakes at once: the connection is closed, client: %.*s, "
+              "server: %.*s",
+              max, (int)len, text, SLICE_ARG(h1_conn_listen(conn)->spec.text));
+    return false;
+}
+
 void h1_on_handshake(struct h1_conn *conn)
 {
     assert(conn->state == H1_HANDSHAKE);
     switch (tls_handshake(conn->tls)) {
     case TLS_MORE:
+    case TLS_NEEDS_KEY:
         return;
     case TLS_DONE:
+        h1_leave_crowd(conn);
         conn->state = H1_WAITING;
         if (!slice_eq(tls_conn_protocol(conn->tls), slice_of("h2")))
             h1_conn_next(conn);
@@ -138,6 +181,7 @@ static void begin_handshake(struct h1_conn *conn)
         .fallback = ssl_server_of(fallback, fallback),
         .choice = &choice,
         .owner = conn,
+        .keys = conn->http->shared->keys,
         .early = conn->in,
     };
 
@@ -149,6 +193,8 @@ static void begin_handshake(struct h1_conn *conn)
     }
     conn->in = NULL;
     conn->state = H1_HANDSHAKE;
+    if (conn->http->draining)
+        h1_hurry(conn);
     h1_on_handshake(conn);
 }
 
@@ -168,7 +214,10 @@ void h1_on_hello(struct h1_conn *conn)
         }
     }
     if (tls_is_hello((unsigned char)conn->in->data[conn->in->start])) {
-        begin_handshake(conn);
+        if (enter_crowd(conn))
+            begin_handshake(conn);
+        else
+            h1_conn_close(conn, true);
         return;
     }
     conn->state = H1_WAITING;
