@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SAMPLE_EVERY_MS = 1000, SCHEDULE_MAX_MS = 3600 * 1000 };
+enum { SAMPLE_EVERY_MS = 1000, LARGE_SAMPLES = 2, SCHEDULE_MAX_MS = 3600 * 1000 };
 
 static void on_sampling(struct deadline *deadline);
 
@@ -226,30 +226,34 @@ static void sample(struct instance *instance)
     instance->sampled_cpu_us = usage.cpu_us;
 }
 
-static bool is_too_large(const struct instance *instance)
+/* One large sample may be a peak that is over: several in a row are its size. */
+static bool is_too_large(struct instance *instance)
 {
     uint64_t max_bytes = instance->spec->max_memory_bytes;
 
-    return max_bytes > 0 && instance->state == STATE_ONLINE && instance->rss_bytes > max_bytes;
+    if (max_bytes == 0 || instance->state != STATE_ONLINE || instance->rss_bytes <= max_bytes)
+        instance->too_large = 0;
+    else
+        instance->too_large++;
+    return instance->too_large >= LARGE_SAMPLES;
 }
 
 /* Replaced one at a time: the others go on. */
 static void relieve(struct app *app)
 {
+    char why[REASON_BYTES];
+
     list_each(it, keep, &app->instances)
     {
         struct instance *instance = container_of(it, struct instance, link);
 
         if (!is_too_large(instance) || app->rollout != NULL)
             continue;
-        log_write(app->apps->log, LOG_LEVEL_NOTICE, 0,
-                  "app %s (%d): uses %llu bytes, more than max_memory_restart: restarting",
-                  app->name, instance->id, (unsigned long long)instance->rss_bytes);
-        if (app_overlaps(app) && rollout_start(app, 1) != NULL)
-            return;
-        instance_event(instance, EVENT_RESTART);
-        snprintf(instance->reason, sizeof instance->reason, "more than max_memory_restart");
-        return;
+        instance->too_large = 0;
+        snprintf(why, sizeof why, "uses %llu MB, more than max_memory_restart: replacing it",
+                 (unsigned long long)(instance->rss_bytes >> 20));
+        instance_replace(instance, why);
+        return; /* the list is another one now, perhaps */
     }
 }
 
@@ -481,7 +485,7 @@ bool apps_know_pid(const struct apps *apps, pid_t pid)
             {
                 const struct instance *instance = container_of(one, struct instance, link);
 
-                if (instance->pid == pid || instance->probe.pid == pid)
+                if (instance->pid == pid || instance->probe.pid == pid || instance->live.pid == pid)
                     return true;
             }
         }

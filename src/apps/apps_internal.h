@@ -55,11 +55,16 @@ struct instance {
     bool disconnecting;    /* a cluster worker that finishes before it is signalled */
     bool disconnected;     /* it was asked to, once */
     bool killed;           /* SIGKILL was sent */
+    bool replaced;         /* stopping because of what it is: its reason stays */
+    bool outlived;         /* a successor was begun: if this one is still here, it failed */
     pid_t pid;             /* 0: no process */
     struct io process;     /* the pidfd */
     struct deadline timer; /* STARTING: listen timeout; STOPPING: patience; WAITING: delay */
     struct channel channel;
     struct ready_probe probe;
+    struct ready_probe live; /* ONLINE, with `live` */
+    unsigned hung;           /* so many failures in a row */
+    unsigned too_large;      /* so many samples in a row over max_memory_restart */
     int port;
     char *socket;     /* owned */
     unsigned serial;  /* of the process: what balancers call it */
@@ -123,6 +128,7 @@ struct apps {
     bool may_leave;      /* a balancer started us, for its own apps */
     bool leave_if_empty; /* ... and has left */
     uint64_t version;    /* the last one given to an app */
+    unsigned next_socket; /* number of the next unix socket's path */
     bool stopping;
 };
 
@@ -130,6 +136,8 @@ struct apps {
 struct instance *instance_new(struct app *app, int id, int index);
 void instance_free(struct instance *instance); /* kills the process if there is one */
 void instance_event(struct instance *instance, enum instance_event event);
+/* Another takes its place, for this reason: beside it where both can run, else after it. */
+void instance_replace(struct instance *instance, const char *why);
 const char *instance_state_name(enum instance_state state);
 bool instance_has_process(const struct instance *instance);
 
@@ -138,6 +146,7 @@ bool process_start(struct instance *instance);
 void process_ask_to_stop(struct instance *instance);
 void process_kill(struct instance *instance);
 void process_signal(struct instance *instance, int number);
+void process_watch_life(struct instance *instance);
 void process_forget(struct instance *instance); /* closes everything that belonged to it */
 
 /* outputs.c: pipes to its logs; the app's ends are the caller's. */
@@ -177,9 +186,10 @@ void operations_forget(struct apps *apps, const struct instance *instance);
 void operations_rollout_ended(struct apps *apps, const struct rollout *rollout, const char *why);
 void operation_result(struct operation *operation, json_t *result); /* sent with success; stolen */
 
-/* rollout.c: replaces all instances, `parallel` at a time. NULL: no memory. */
+/* rollout.c: replaces all instances, `parallel` at a time, or only one. NULL: no memory. */
 enum { ROLLOUT_LANES_MAX = 16 };
 struct rollout *rollout_start(struct app *app, unsigned parallel);
+struct rollout *rollout_start_one(struct instance *instance);
 void rollout_on_settled(struct rollout *rollout, struct instance *instance);
 void rollout_on_gone(struct rollout *rollout, const struct instance *instance);
 void rollout_free(struct rollout *rollout); /* cut short; NULL is fine */

@@ -79,6 +79,10 @@ static const struct field fields[] = {
     ROW(disconnecting),
     ROW(disconnected),
     ROW(killed),
+    ROW(replaced),
+    ROW(outlived),
+    ROW(hung),
+    ROW(too_large),
     ROW(pid),
     ROW(port),
     ROW(serial),
@@ -250,8 +254,9 @@ json_t *apps_pack(const struct apps *apps, json_t *fds)
 
     list_each(it, keep, &apps->apps)
         json_array_append_new(list, pack_app(&packing, container_of(it, struct app, link)));
-    state = json_pack("{s:i, s:i, s:b, s:I, s:o, s:o, s:o, s:o}", "next_id", apps->next_id,
-                      "next_serial", (int)apps->next_serial, "may_leave", apps->may_leave,
+    state = json_pack("{s:i, s:i, s:i, s:b, s:I, s:o, s:o, s:o, s:o}", "next_id", apps->next_id,
+                      "next_serial", (int)apps->next_serial, "next_socket",
+                      (int)apps->next_socket, "may_leave", apps->may_leave,
                       "version", (json_int_t)apps->version, "apps", list, "outputs",
                       pack_outputs(&packing, &apps->sinks), "files", pack_files(&apps->sinks),
                       "specs", packing.specs);
@@ -446,6 +451,7 @@ void apps_unpack(struct apps *apps, const json_t *state)
     apps->next_serial = (unsigned)json_integer_value(json_object_get(state, "next_serial"));
     apps->may_leave = json_is_true(json_object_get(state, "may_leave"));
     apps->version = (uint64_t)json_integer_value(json_object_get(state, "version"));
+    apps->next_socket = (unsigned)json_integer_value(json_object_get(state, "next_socket"));
     forget_specs(&unpacking);
     diag_fini(&diag);
 }

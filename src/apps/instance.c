@@ -78,6 +78,7 @@ static enum instance_state wait_for(struct instance *instance, uint64_t delay_ms
 static enum instance_state become_online(struct instance *instance)
 {
     say(instance, LOG_LEVEL_INFO, "online");
+    process_watch_life(instance);
     return STATE_ONLINE;
 }
 
@@ -98,6 +99,9 @@ static enum instance_state start(struct instance *instance)
     instance->runs++;
     instance->sampled_ms = 0;
     instance->rss_bytes = 0;
+    instance->too_large = 0;
+    instance->hung = 0;
+    instance->outlived = false;
     instance->cpu_percent = 0;
     instance->started_ms = loop_now_ms(loop);
     instance->started_wall_ms = loop_clock(loop)->wall_ms;
@@ -198,7 +202,7 @@ static enum instance_state late(struct instance *instance)
 {
     if (instance->spec->wait_ready && instance->spec->ready == NULL && !instance->trial) {
         say(instance, LOG_LEVEL_WARN, "did not say that it is ready in time, taken as online");
-        return STATE_ONLINE;
+        return become_online(instance);
     }
     snprintf(instance->reason, sizeof instance->reason, "not ready within %llu ms",
              (unsigned long long)ready_timeout_ms(instance));
@@ -208,6 +212,7 @@ static enum instance_state late(struct instance *instance)
 
 static enum instance_state stop(struct instance *instance)
 {
+    ready_end(&instance->live);
     if (!follow_drain(instance))
         process_ask_to_stop(instance);
     return STATE_STOPPING;
@@ -249,8 +254,14 @@ static enum instance_state lose_patience(struct instance *instance)
 static enum instance_state has_stopped(struct instance *instance)
 {
     bool wanted = instance->start_again;
+    bool replaced = instance->replaced;
 
     instance->start_again = false;
+    instance->replaced = false;
+    if (wanted && replaced) {
+        instance->restarts++;
+        return start(instance);
+    }
     instance->reason[0] = '\0';
     return wanted ? restart_fresh(instance) : STATE_STOPPED;
 }
@@ -328,4 +339,22 @@ void instance_event(struct instance *instance, enum instance_event event)
            (instance->state == STATE_STARTING || instance->state == STATE_ONLINE ||
             instance->state == STATE_STOPPING));
     app_settled(instance); /* may free `instance` */
+}
+
+void instance_replace(struct instance *instance, const char *why)
+{
+    struct app *app = instance->app;
+
+    if (instance->state != STATE_ONLINE || app->rollout != NULL)
+        return;
+    snprintf(instance->reason, sizeof instance->reason, "%s", why);
+    say(instance, LOG_LEVEL_NOTICE, why);
+    /* if the successor does not become ready, this one stays, and goes first the next time */
+    if (app_overlaps(app) && !instance->outlived) {
+        instance->outlived = true;
+        if (rollout_start_one(instance) != NULL)
+            return;
+    }
+    instance->replaced = true;
+    instance_event(instance, EVENT_RESTART);
 }

@@ -74,9 +74,10 @@ static int free_port(struct apps *apps)
     return 0;
 }
 
+/* The path of a socket is never used again: a successor has its own while the old one drains. */
 static void choose_address(struct instance *instance)
 {
-    const struct app *app = instance->app;
+    struct app *app = instance->app;
     char *path = NULL;
 
     free(instance->socket);
@@ -84,7 +85,7 @@ static void choose_address(struct instance *instance)
     instance->port = instance->spec->port;
     if (instance->spec->socket) {
         if (asprintf(&path, "%s/run/%s-%d-%u.sock", app->apps->home, app->name, instance->id,
-                     instance->runs) < 0)
+                     app->apps->next_socket++) < 0)
             path = NULL;
         instance->socket = path;
         if (path != NULL)
@@ -135,6 +136,13 @@ static bool choose_probe(struct instance *instance)
 
 static bool prepare_probe(struct instance *instance, struct kit *kit)
 {
+    enum ready_kind live = instance->spec->live_kind;
+    struct address address;
+
+    if ((live == READY_HTTP || live == READY_TCP) && !probe_address(instance, &address)) {
+        diag_add(&kit->diag, DIAG_ERROR, NULL, "\"live\" needs a \"port\" or \"socket\"");
+        return false;
+    }
     if (!wants_probe(instance))
         return true;
     if (!choose_probe(instance)) {
@@ -143,6 +151,42 @@ static bool prepare_probe(struct instance *instance, struct kit *kit)
     }
     return instance->spec->ready_kind != READY_NOTIFY ||
            ready_listen(&instance->probe, kit->notify, sizeof kit->notify);
+}
+
+static void on_alive(struct ready_probe *probe)
+{
+    container_of(probe, struct instance, live)->hung = 0;
+}
+
+static void on_no_answer(struct ready_probe *probe)
+{
+    struct instance *instance = container_of(probe, struct instance, live);
+    char why[REASON_BYTES];
+
+    if (++instance->hung < (unsigned)instance->spec->live_failures)
+        return;
+    snprintf(why, sizeof why, "hung: \"live %.120s\" failed %u times", instance->spec->live,
+             instance->hung);
+    instance->hung = 0;
+    instance_replace(instance, why);
+}
+
+void process_watch_life(struct instance *instance)
+{
+    const struct app_spec *spec = instance->spec;
+
+    if (spec->live_kind == READY_SPAWNED)
+        return;
+    instance->live = (struct ready_probe){.loop = instance->app->apps->loop,
+                                          .kind = spec->live_kind,
+                                          .argument = spec->live_argument,
+                                          .cwd = spec->cwd,
+                                          .every_ms = spec->live_interval_ms,
+                                          .patience_ms = spec->live_timeout_ms,
+                                          .on_ready = on_alive,
+                                          .on_failure = on_no_answer};
+    if (spec->live_kind == READY_EXEC || probe_address(instance, &instance->live.address))
+        ready_begin(&instance->live);
 }
 
 static void on_channel_ready(struct channel *channel)
@@ -314,8 +358,8 @@ void process_forget(struct instance *instance)
 
     instance->draining = false;
     channel_close(&instance->channel);
-    if (instance->probe.loop != NULL)
-        ready_end(&instance->probe);
+    ready_end(&instance->probe);
+    ready_end(&instance->live);
     if (instance->process.loop != NULL)
         loop_unwatch(&instance->process);
     if (instance->process.fd >= 0)
@@ -390,6 +434,8 @@ static bool unpack_probe(struct instance *instance, const json_t *from)
 {
     const json_t *notify = json_object_get(from, "notify");
 
+    if (instance->state == STATE_ONLINE)
+        process_watch_life(instance);
     if (instance->state != STATE_STARTING || !wants_probe(instance) || !choose_probe(instance))
         return true;
     if (instance->spec->ready_kind == READY_NOTIFY)

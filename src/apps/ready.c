@@ -24,21 +24,45 @@ static void close_io(struct ready_probe *probe)
 }
 
 static void on_again(struct deadline *deadline);
+static void on_impatience(struct deadline *deadline);
 
-static void later(struct ready_probe *probe)
+static void ask_again(struct ready_probe *probe)
 {
     uint64_t wait_ms = FIRST_MS << (probe->attempts < 6 ? probe->attempts : 6);
 
     close_io(probe);
     probe->attempts++;
     probe->again.on_expire = on_again;
-    deadline_arm(probe->loop, &probe->again, wait_ms < SLOWEST_MS ? wait_ms : SLOWEST_MS);
+    if (probe->every_ms > 0)
+        wait_ms = probe->every_ms;
+    else if (wait_ms > SLOWEST_MS)
+        wait_ms = SLOWEST_MS;
+    deadline_arm(probe->loop, &probe->again, wait_ms);
 }
 
+/* Not this time. May end the probe: nothing may follow. */
+static void later(struct ready_probe *probe)
+{
+    ask_again(probe);
+    if (probe->every_ms > 0)
+        probe->on_failure(probe);
+}
+
+/* May end the probe: nothing may follow. */
 static void succeed(struct ready_probe *probe)
 {
-    ready_end(probe);
+    if (probe->every_ms > 0)
+        ask_again(probe);
+    else
+        ready_end(probe);
     probe->on_ready(probe);
+}
+
+static void arm_patience(struct ready_probe *probe)
+{
+    probe->patience.on_expire = on_impatience;
+    deadline_arm(probe->loop, &probe->patience,
+                 probe->patience_ms > 0 ? probe->patience_ms : PATIENCE_MS);
 }
 
 static void on_impatience(struct deadline *deadline)
@@ -130,8 +154,7 @@ static void ask_address(struct ready_probe *probe)
         later(probe);
         return;
     }
-    probe->patience.on_expire = on_impatience;
-    deadline_arm(probe->loop, &probe->patience, PATIENCE_MS);
+    arm_patience(probe);
 }
 
 static void on_command_end(struct io *io, unsigned events)
@@ -169,8 +192,7 @@ static void ask_command(struct ready_probe *probe)
     }
     probe->pid = child.pid;
     probe->io = (struct io){.fd = child.pidfd, .on_ready = on_command_end};
-    probe->patience.on_expire = on_impatience;
-    deadline_arm(probe->loop, &probe->patience, PATIENCE_MS);
+    arm_patience(probe);
     if (!loop_watch(probe->loop, &probe->io)) {
         kill(child.pid, SIGKILL);
         waitpid(child.pid, NULL, 0);
@@ -248,11 +270,13 @@ void ready_begin(struct ready_probe *probe)
 {
     probe->attempts = 0;
     if (probe->kind == READY_EXEC || probe->kind == READY_TCP || probe->kind == READY_HTTP)
-        later(probe);
+        ask_again(probe);
 }
 
 void ready_end(struct ready_probe *probe)
 {
+    if (probe->loop == NULL)
+        return;
     if (probe->pid > 0) {
         kill(-probe->pid, SIGKILL);
         waitpid(probe->pid, NULL, 0);

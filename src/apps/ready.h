@@ -1,6 +1,8 @@
-/* Finding out whether an instance is ready, from outside: its address accepts, GET succeeds, a
- * command exits with 0, or it says so over NOTIFY_SOCKET. Asked again until it is true; who asks
- * has the deadline. Runs in: master. */
+/* Finding out from outside how an instance is: its address accepts, GET succeeds, a command exits
+ * with 0, or it says so over NOTIFY_SOCKET.
+ *
+ * Whether it is ready is asked ever more slowly until it is; who asks has the deadline. Whether it
+ * still lives is asked for good, at an interval. Runs in: master. */
 #pragma once
 
 #include "apps/spec.h"
@@ -11,6 +13,8 @@ struct ready_probe {
     struct loop *loop;
     enum ready_kind kind;
     const char *argument; /* borrowed: path or command */
+    uint64_t every_ms;    /* 0: until it is ready; else at this interval */
+    uint64_t patience_ms; /* with one attempt; 0: 5 s */
     const char *cwd;      /* borrowed: for a command */
     struct address address;
     struct io io; /* connection, pidfd or datagram socket; not watched: none */
@@ -21,7 +25,9 @@ struct ready_probe {
     bool asked;
     char answer[16]; /* "HTTP/1.1 200" */
     size_t answer_len;
-    void (*on_ready)(struct ready_probe *probe); /* the probe has been closed */
+    /* The probe has been closed, unless it goes on at an interval; may be ended here. */
+    void (*on_ready)(struct ready_probe *probe);
+    void (*on_failure)(struct ready_probe *probe); /* with an interval only; may end it */
 };
 
 /* Begins to ask: loop, kind, argument, address and on_ready are set. */

@@ -25,6 +25,7 @@ struct rollout {
     int *ids; /* owned: of those to be replaced, in order */
     size_t count, next;
     bool overlap;
+    bool all;         /* of the app's instances */
     struct task step; /* goes on when the event that led here is done with */
     char why[WHY_BYTES];
 };
@@ -149,7 +150,7 @@ static bool begin_next(struct rollout *rollout, struct lane *lane)
         if (is_busy(rollout))
             return true;
         /* all are new: a socket that none of them asked for leads to nobody */
-        if (rollout->count > 0)
+        if (rollout->all && rollout->count > 0)
             cluster_end_change(&rollout->app->cluster);
         finish(rollout, NULL);
         return false;
@@ -201,6 +202,8 @@ static bool lane_go_on(struct rollout *rollout, struct lane *lane)
         fresh->trial = false;
         lane->fresh = NULL;
         old = predecessor(fresh);
+        if (old != NULL && !rollout->all) /* why the old one went is what people will ask about */
+            memcpy(fresh->reason, old->reason, sizeof fresh->reason);
         if (old != NULL)
             retire(lane, old);
     }
@@ -252,10 +255,9 @@ void rollout_on_gone(struct rollout *rollout, const struct instance *instance)
     }
 }
 
-struct rollout *rollout_start(struct app *app, unsigned parallel)
+static struct rollout *rollout_new(struct app *app, size_t count, unsigned parallel)
 {
     struct rollout *rollout = calloc(1, sizeof *rollout);
-    size_t count = app_count(app);
 
     assert(app->rollout == NULL);
     if (rollout == NULL)
@@ -271,10 +273,29 @@ struct rollout *rollout_start(struct app *app, unsigned parallel)
                           : parallel < ROLLOUT_LANES_MAX ? parallel
                                                          : ROLLOUT_LANES_MAX;
     rollout->step.run = on_step;
+    app->rollout = rollout;
+    step_later(rollout);
+    return rollout;
+}
+
+struct rollout *rollout_start(struct app *app, unsigned parallel)
+{
+    struct rollout *rollout = rollout_new(app, app_count(app), parallel);
+
+    if (rollout == NULL)
+        return NULL;
     list_each(it, keep, &app->instances)
         rollout->ids[rollout->count++] = container_of(it, struct instance, link)->id;
-    app->rollout = rollout;
     cluster_begin_change(&app->cluster);
-    step_later(rollout);
+    rollout->all = true;
+    return rollout;
+}
+
+struct rollout *rollout_start_one(struct instance *instance)
+{
+    struct rollout *rollout = rollout_new(instance->app, 1, 1);
+
+    if (rollout != NULL)
+        rollout->ids[rollout->count++] = instance->id;
     return rollout;
 }

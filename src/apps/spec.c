@@ -428,19 +428,37 @@ static bool derive_name(struct reading *reading)
     return json_object_set_new(spec->source, "name", json_string(spec->name)) == 0;
 }
 
-static bool derive_ready(struct reading *reading)
+/* "http /path" into its parts. False: it is none of the kinds that are known here. */
+static bool split_probe(char *text, bool from_inside, enum ready_kind *kind, char **argument)
 {
     static const struct {
         const char *word;
         enum ready_kind kind;
         bool argument;
-    } kinds[] = {{"http", READY_HTTP, true},
-                 {"tcp", READY_TCP, false},
-                 {"exec", READY_EXEC, true},
-                 {"ipc", READY_IPC, false},
-                 {"notify", READY_NOTIFY, false}};
+        bool from_inside; /* the app says so by itself */
+    } kinds[] = {{"http", READY_HTTP, true, false},
+                 {"tcp", READY_TCP, false, false},
+                 {"exec", READY_EXEC, true, false},
+                 {"ipc", READY_IPC, false, true},
+                 {"notify", READY_NOTIFY, false, true}};
+    size_t len = strcspn(text, " ");
+
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        if (strncmp(text, kinds[i].word, len) != 0 || kinds[i].word[len] != '\0' ||
+            (kinds[i].from_inside && !from_inside))
+            continue;
+        *kind = kinds[i].kind;
+        *argument = text + len + strspn(text + len, " ");
+        if (kinds[i].kind == READY_HTTP && (*argument)[0] == '\0')
+            *argument = "/";
+        return kinds[i].argument == ((*argument)[0] != '\0');
+    }
+    return false;
+}
+
+static bool derive_ready(struct reading *reading)
+{
     struct app_spec *spec = reading->spec;
-    size_t len = spec->ready == NULL ? 0 : strcspn(spec->ready, " ");
 
     /* a change that is given up because a machine is busy helps nobody: pm2's 3 s are only for what
      * goes on regardless */
@@ -451,20 +469,29 @@ static bool derive_ready(struct reading *reading)
     if (spec->listen_timeout_ms == 0)
         spec->listen_timeout_ms = spec->ready == NULL && spec->ready_kind != READY_TCP ? 3000
                                                                                        : 30000;
-    if (spec->ready == NULL)
-        return true;
-    for (size_t i = 0; i < COUNT(kinds); i++) {
-        if (strncmp(spec->ready, kinds[i].word, len) != 0 || kinds[i].word[len] != '\0')
-            continue;
-        spec->ready_kind = kinds[i].kind;
-        spec->ready_argument = spec->ready + len + strspn(spec->ready + len, " ");
-        if (kinds[i].kind == READY_HTTP && spec->ready_argument[0] == '\0')
-            spec->ready_argument = "/";
-        if (kinds[i].argument == (spec->ready_argument[0] != '\0'))
-            return true;
-    }
     reading->key = "ready";
-    return wrong(reading, "\"http /path\", \"tcp\", \"exec COMMAND\", \"ipc\" or \"notify\"");
+    return spec->ready == NULL ||
+           split_probe(spec->ready, true, &spec->ready_kind, &spec->ready_argument) ||
+           wrong(reading, "\"http /path\", \"tcp\", \"exec COMMAND\", \"ipc\" or \"notify\"");
+}
+
+static bool derive_live(struct reading *reading)
+{
+    struct app_spec *spec = reading->spec;
+
+    spec->live_kind = READY_SPAWNED;
+    reading->key = "live";
+    if (spec->live == NULL)
+        return true;
+    if (!split_probe(spec->live, false, &spec->live_kind, &spec->live_argument))
+        return wrong(reading, "\"http /path\", \"tcp\" or \"exec COMMAND\"");
+    if (spec->live_kind == READY_EXEC || !spec_is_cluster(spec))
+        return true;
+    diag_add(reading->diag, DIAG_ERROR, NULL,
+             "\"live %s\" cannot tell the workers of a cluster apart, who share one port",
+             spec->live);
+    diag_hint(reading->diag, "give each one a socket of its own with \"socket\": true");
+    return false;
 }
 
 static int signal_number(const char *name)
@@ -535,7 +562,8 @@ static bool derive(struct reading *reading)
         reading->key = "cwd";
         return wrong(reading, "an absolute path");
     }
-    return derive_name(reading) && derive_ready(reading) && derive_rest(reading);
+    return derive_name(reading) && derive_ready(reading) && derive_live(reading) &&
+           derive_rest(reading);
 }
 
 /* env_NAME over env: a new object in the source under its own key, so that it lives as long. */

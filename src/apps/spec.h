@@ -83,6 +83,12 @@ struct app_spec {
     char *ready;
     enum ready_kind ready_kind;
     char *ready_argument; /* the path, or the command */
+    char *live;
+    enum ready_kind live_kind; /* READY_SPAWNED: not asked */
+    char *live_argument;
+    uint64_t live_interval_ms;
+    uint64_t live_timeout_ms;
+    int live_failures;
     uint64_t max_memory_bytes;
     char *cron;
     struct switch_words watch;
