@@ -14,9 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SAMPLE_EVERY_MS = 1000, LARGE_SAMPLES = 2, SCHEDULE_MAX_MS = 3600 * 1000 };
+enum {
+    SAMPLE_EVERY_MS = 1000,
+    TIDY_AFTER_MS = 100,
+    LARGE_SAMPLES = 2,
+    SCHEDULE_MAX_MS = 3600 * 1000,
+    SCHEDULE_LATE_S = 30
+};
 
 static void on_sampling(struct deadline *deadline);
+static void on_tidying(struct deadline *deadline);
 
 static bool make_folder(const char *home, const char *name)
 {
@@ -38,13 +45,17 @@ struct apps *apps_new(struct loop *loop, const char *home, const struct log *log
 
     if (apps == NULL)
         return NULL;
-    *apps = (struct apps){
-        .loop = loop, .log = log, .observer = *observer, .sampling = {.on_expire = on_sampling}};
+    *apps = (struct apps){.loop = loop,
+                          .log = log,
+                          .observer = *observer,
+                          .sampling = {.on_expire = on_sampling},
+                          .tidying = {.on_expire = on_tidying}};
     list_init(&apps->apps);
     list_init(&apps->operations);
     list_init(&apps->followers);
     apps->next_port = (unsigned)getpid() * 31; /* runners side by side begin at different ones */
     sinks_init(&apps->sinks, loop, log);
+    groups_init(&apps->groups);
     apps->home = strdup(home);
     for (size_t i = 0; apps->home != NULL && i < COUNT(folders); i++) {
         if (make_folder(home, folders[i]))
@@ -70,7 +81,9 @@ void apps_free(struct apps *apps)
     operations_check(apps);
     assert(list_empty(&apps->operations));
     deadline_disarm(&apps->sampling);
+    deadline_disarm(&apps->tidying);
     sinks_fini(&apps->sinks);
+    groups_fini(&apps->groups);
     free(apps->home);
     free(apps);
 }
@@ -136,12 +149,25 @@ static void arm_schedule(struct app *app)
     time_t next = cron_next(&app->cron, now);
     uint64_t wait_ms = SCHEDULE_MAX_MS;
 
+    app->due = next;
     if (next == 0)
         return;
     /* looked at every hour at least: the clock may have been set */
     if ((uint64_t)(next - now) * 1000 < wait_ms)
         wait_ms = (uint64_t)next * 1000 - loop_clock(app->apps->loop)->wall_ms;
     deadline_arm(app->apps->loop, &app->schedule, wait_ms);
+}
+
+/* Not a time later, if `due` is over just now. */
+void app_due_at(struct app *app, time_t due)
+{
+    uint64_t now_ms = loop_clock(app->apps->loop)->wall_ms;
+
+    if (due == 0 || due >= app->due || app->due == 0)
+        return;
+    app->due = due;
+    deadline_arm(app->apps->loop, &app->schedule,
+                 (uint64_t)due * 1000 > now_ms ? (uint64_t)due * 1000 - now_ms : 0);
 }
 
 static void restart_all(struct app *app, const char *why)
@@ -153,14 +179,34 @@ static void restart_all(struct app *app, const char *why)
         instance_event(container_of(it, struct instance, link), EVENT_RESTART);
 }
 
+/* What still runs is left alone: two of a job at once are rarely meant. */
+static void start_job(struct app *app)
+{
+    list_each(it, keep, &app->instances)
+    {
+        struct instance *instance = container_of(it, struct instance, link);
+
+        if (instance->pid > 0)
+            log_write(app->apps->log, LOG_LEVEL_WARN, 0,
+                      "app %s (%d): still runs at its next time, which is left out", app->name,
+                      instance->id);
+        else
+            instance_event(instance, EVENT_START);
+    }
+}
+
+/* A little late is in time: the machine was busy, or the runner was being updated. */
 static void on_schedule(struct deadline *deadline)
 {
     struct app *app = container_of(deadline, struct app, schedule);
     time_t now = (time_t)(loop_clock(app->apps->loop)->wall_ms / 1000);
+    bool due = app->due != 0 && now >= app->due && now - app->due <= SCHEDULE_LATE_S;
 
-    if (cron_next(&app->cron, now - 1) == now)
-        restart_all(app, "cron_restart");
     arm_schedule(app);
+    if (due && app->spec->is_job)
+        start_job(app);
+    else if (due)
+        restart_all(app, "cron_restart");
 }
 
 static void on_files_changed(void *context)
@@ -219,6 +265,8 @@ static void sample(struct instance *instance)
         !usage_read(instance->pid, &usage))
         return;
     instance->rss_bytes = usage.rss_bytes;
+    if (instance->group != NULL) /* of all its processes, where that is known */
+        group_memory(&instance->app->apps->groups, instance->group, &instance->rss_bytes);
     if (now_ms > since_ms && usage.cpu_us >= cpu_us)
         instance->cpu_percent = (double)(usage.cpu_us - cpu_us) / 10.0 /
                                 (double)(now_ms - since_ms);
@@ -283,6 +331,24 @@ static void on_sampling(struct deadline *deadline)
     }
     if (needed)
         deadline_arm(apps->loop, &apps->sampling, SAMPLE_EVERY_MS);
+}
+
+static void on_tidying(struct deadline *deadline)
+{
+    struct apps *apps = container_of(deadline, struct apps, tidying);
+
+    if (!groups_tidy(&apps->groups))
+        deadline_arm(apps->loop, &apps->tidying, TIDY_AFTER_MS);
+}
+
+/* Its processes have been killed, but take a moment to be gone. */
+void apps_drop_group(struct apps *apps, char *group)
+{
+    if (group == NULL)
+        return;
+    group_drop(&apps->groups, group);
+    if (!deadline_armed(&apps->tidying))
+        deadline_arm(apps->loop, &apps->tidying, TIDY_AFTER_MS);
 }
 
 /* ---- instances */

@@ -5,6 +5,7 @@
 #include "apps/channel.h"
 #include "apps/cluster.h"
 #include "apps/cron.h"
+#include "apps/group.h"
 #include "apps/ready.h"
 #include "apps/scale.h"
 #include "apps/sink.h"
@@ -67,6 +68,7 @@ struct instance {
     unsigned too_large;      /* so many samples in a row over max_memory_restart */
     int port;
     char *socket;     /* owned */
+    char *group;      /* owned: the process's control group; NULL: none */
     unsigned serial;  /* of the process: what balancers call it */
     bool draining;    /* stopping: it gets no new request, and is signalled when none is left */
     bool drain_blind; /* ... somebody who had requests on it cannot say any more */
@@ -104,6 +106,7 @@ struct app {
     struct rollout *rollout; /* owned; NULL: none */
     struct deadline schedule;
     struct cron cron;
+    time_t due;          /* when the schedule is next due, wall time; 0: never */
     struct watch *watch; /* owned; NULL: not watched */
     char *source;        /* owned: the configuration that declares it; NULL: none */
     json_t *told;        /* owned: what followers know of it */
@@ -121,13 +124,15 @@ struct apps {
     struct list operations;
     struct list followers;
     struct sinks sinks;
+    struct groups groups;
+    struct deadline tidying; /* of groups whose last processes were still ending */
     struct deadline sampling;
     int next_id;
     unsigned next_serial;
     unsigned next_port;
-    bool may_leave;      /* a balancer started us, for its own apps */
-    bool leave_if_empty; /* ... and has left */
-    uint64_t version;    /* the last one given to an app */
+    bool may_leave;       /* a balancer started us, for its own apps */
+    bool leave_if_empty;  /* ... and has left */
+    uint64_t version;     /* the last one given to an app */
     unsigned next_socket; /* number of the next unix socket's path */
     bool stopping;
 };
@@ -161,6 +166,7 @@ struct app *app_new(struct apps *apps, struct app_spec *spec);
 void app_free(struct app *app);
 struct app *app_find(const struct apps *apps, const char *name);
 void app_use_spec(struct app *app, struct app_spec *spec); /* takes a reference */
+void app_due_at(struct app *app, time_t due);              /* of its schedule, after a handover */
 struct instance *app_add(struct app *app);                 /* NULL: no memory */
 size_t app_count(const struct app *app);
 void app_changed(struct app *app);
@@ -171,6 +177,7 @@ void apps_leave_if_empty(struct apps *apps);
 int apps_next_id(struct apps *apps);
 int apps_next_increment(const struct app *app);
 void apps_sample(struct apps *apps);
+void apps_drop_group(struct apps *apps, char *group); /* taken over; NULL is fine */
 
 /* operation.c: what is answered when several instances have come to rest. */
 enum goal { GOAL_RUNNING, GOAL_STOPPED, GOAL_GONE };

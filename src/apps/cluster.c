@@ -6,6 +6,7 @@
 #include "event/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -135,6 +136,31 @@ static struct handle *add(struct cluster *cluster, const char *key, int fd)
     handle->fd = fd;
     list_push_back(&cluster->handles, &handle->link);
     return handle;
+}
+
+/* Blocking, as programs that take over a socket expect it. */
+int cluster_listen(struct cluster *cluster, const char *address)
+{
+    bool is_port = strspn(address, "0123456789") == strlen(address);
+    struct handle *handle;
+    char key[256];
+    int fd;
+
+    snprintf(key, sizeof key, "listen_fds:%s", address);
+    handle = find(cluster, key);
+    if (handle == NULL) {
+        fd = is_port ? listen_anywhere((int)strtol(address, NULL, 10)) : listen_on(address);
+        if (fd < 0)
+            return -1;
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+        handle = add(cluster, key, fd);
+    }
+    if (handle == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
+    handle->wanted = true;
+    return handle->fd;
 }
 
 static bool send_json(struct channel *channel, json_t *message, int fd)

@@ -30,6 +30,10 @@ bool cluster_on_message(struct cluster *cluster, struct channel *channel, struct
 /* Asks a worker to take no more connections, finish those it has, and leave. */
 bool cluster_disconnect(struct channel *channel);
 
+/* A socket of ours for all instances, by its address: opened once, wanted again by each start. -1:
+ * errno. */
+int cluster_listen(struct cluster *cluster, const char *address);
+
 /* Is any socket open? Then instances can overlap. */
 static inline bool cluster_listens(const struct cluster *cluster)
 {

@@ -45,14 +45,16 @@ static void drop(struct vars *vars, const char *name)
 }
 
 /* A text as it is, everything else as JSON; null takes the variable away. */
-static void put_json(struct vars *vars, const char *name, const json_t *value)
+static void put_json(struct vars *vars, const struct app_spec *spec, const struct place *place,
+                     const char *name, const json_t *value)
 {
     char *text;
 
     if (json_is_null(value)) {
         drop(vars, name);
     } else if (json_is_string(value)) {
-        put_text(vars, name, json_string_value(value));
+        text = launch_fill_in(vars->arena, spec, place, json_string_value(value));
+        put_text(vars, name, text == NULL ? "" : text);
     } else {
         text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
         put_text(vars, name, text == NULL ? "" : text);
@@ -74,9 +76,9 @@ static bool filtered(const struct switch_words *filter, const char *name)
 /* What of the master must not reach an app: it would take the app for its own part. */
 static bool is_ours(const char *name)
 {
-    static const char *const names[] = {"NOTIFY_SOCKET",  "LISTEN_FDS",      "LISTEN_PID",
-                                        "LISTEN_FDNAMES", "NODE_CHANNEL_FD", "NODE_UNIQUE_ID",
-                                        "WATCHDOG_PID",   "WATCHDOG_USEC",   "PELAYAN_STATE"};
+    static const char *const names[] = {
+        "NOTIFY_SOCKET",  "LISTEN_FDS",   "LISTEN_PID",    "LISTEN_FDNAMES", "NODE_CHANNEL_FD",
+        "NODE_UNIQUE_ID", "WATCHDOG_PID", "WATCHDOG_USEC", "PELAYAN_STATE",  "PELAYAN_INSTANCE"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0)
@@ -161,8 +163,14 @@ static void put_place(struct vars *vars, const struct app_spec *spec, const stru
         put_text(vars, "PELAYAN_HOME", place->home);
     if (place->notify != NULL)
         put_text(vars, "NOTIFY_SOCKET", place->notify);
-    if (place->channel) {
-        put_number(vars, "NODE_CHANNEL_FD", 3);
+    put_text(vars, "PELAYAN_INSTANCE",
+             arena_printf(vars->arena, "%d.%u", place->id, place->run).data);
+    if (place->listen_count > 0) {
+        put_number(vars, "LISTEN_FDS", place->listen_count);
+        put_text(vars, "LISTEN_PID", "4194304000"); /* the child writes its own */
+    }
+    if (place->channel > 0) {
+        put_number(vars, "NODE_CHANNEL_FD", place->channel);
         put_text(vars, "NODE_CHANNEL_SERIALIZATION_MODE", "json");
     }
     if (place->cluster)
@@ -179,8 +187,11 @@ static bool flatten(struct vars *vars, struct launch *launch)
     if (launch->envp == NULL)
         return false;
     while ((entry = map_next(&vars->map, &position)) != NULL) {
-        if (((char *)entry->value)[0] != '\0')
-            launch->envp[count++] = entry->value;
+        if (((char *)entry->value)[0] == '\0')
+            continue;
+        launch->envp[count++] = entry->value;
+        if (strncmp(entry->value, "LISTEN_PID=", 11) == 0)
+            launch->pid_text = entry->value;
     }
     return true;
 }
@@ -205,7 +216,7 @@ bool env_build(struct launch *launch, const struct app_spec *spec, const struct 
     put_user(&vars, launch);
     if (is_python(spec)) /* lines must come when they are printed */
         put_text(&vars, "PYTHONUNBUFFERED", "1");
-    json_object_foreach(spec->env, name, value) put_json(&vars, name, value);
+    json_object_foreach(spec->env, name, value) put_json(&vars, spec, place, name, value);
     put_place(&vars, spec, place);
     return !vars.failed && flatten(&vars, launch);
 }

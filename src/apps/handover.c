@@ -193,6 +193,8 @@ static json_t *pack_instance(struct packing *packing, const struct instance *ins
     json_object_set_new(object, "reason", json_string(instance->reason));
     if (instance->socket != NULL)
         json_object_set_new(object, "socket", json_string(instance->socket));
+    if (instance->group != NULL)
+        json_object_set_new(object, "group", json_string(instance->group));
     if (due_ms != 0)
         json_object_set_new(object, "timer",
                             json_integer(due_ms > now_ms ? (json_int_t)(due_ms - now_ms) : 0));
@@ -211,9 +213,9 @@ static json_t *pack_app(struct packing *packing, const struct app *app)
         instances, pack_instance(packing, container_of(it, struct instance, link), false));
     list_each(old, keep_old, &app->retiring) json_array_append_new(
         instances, pack_instance(packing, container_of(old, struct instance, link), true));
-    return json_pack("{s:o, s:b, s:s?, s:o, s:o}", "spec", pack_spec(packing, app->spec), "idle",
-                     app->idle, "config", app->source, "cluster",
-                     cluster_pack(&app->cluster, packing->fds), "instances", instances);
+    return json_pack("{s:o, s:I, s:b, s:s?, s:o, s:o}", "spec", pack_spec(packing, app->spec),
+                     "due", (json_int_t)app->due, "idle", app->idle, "config", app->source,
+                     "cluster", cluster_pack(&app->cluster, packing->fds), "instances", instances);
 }
 
 static json_t *pack_outputs(struct packing *packing, const struct sinks *sinks)
@@ -254,12 +256,12 @@ json_t *apps_pack(const struct apps *apps, json_t *fds)
 
     list_each(it, keep, &apps->apps)
         json_array_append_new(list, pack_app(&packing, container_of(it, struct app, link)));
-    state = json_pack("{s:i, s:i, s:i, s:b, s:I, s:o, s:o, s:o, s:o}", "next_id", apps->next_id,
-                      "next_serial", (int)apps->next_serial, "next_socket",
-                      (int)apps->next_socket, "may_leave", apps->may_leave,
-                      "version", (json_int_t)apps->version, "apps", list, "outputs",
-                      pack_outputs(&packing, &apps->sinks), "files", pack_files(&apps->sinks),
-                      "specs", packing.specs);
+    state = json_pack("{s:i, s:i, s:i, s:i, s:b, s:I, s:o, s:o, s:o, s:o}", "next_id",
+                      apps->next_id, "next_serial", (int)apps->next_serial, "next_socket",
+                      (int)apps->next_socket, "next_group", (int)apps->groups.next, "may_leave",
+                      apps->may_leave, "version", (json_int_t)apps->version, "apps", list,
+                      "outputs", pack_outputs(&packing, &apps->sinks), "files",
+                      pack_files(&apps->sinks), "specs", packing.specs);
     free(packing.known);
     return state;
 }
@@ -360,6 +362,7 @@ static void unpack_instance(const struct unpacking *unpacking, struct app *app, 
     struct app_spec *spec = spec_of(unpacking, from);
     const char *reason = json_string_value(json_object_get(from, "reason"));
     const char *path = json_string_value(json_object_get(from, "socket"));
+    const char *group = json_string_value(json_object_get(from, "group"));
     struct instance *instance = instance_new(app, 0, 0);
 
     if (instance == NULL)
@@ -370,6 +373,7 @@ static void unpack_instance(const struct unpacking *unpacking, struct app *app, 
     instance->drain_blind = instance->draining;
     snprintf(instance->reason, sizeof instance->reason, "%s", reason == NULL ? "" : reason);
     instance->socket = path == NULL ? NULL : strdup(path);
+    instance->group = group == NULL ? NULL : strdup(group);
     if (spec != NULL) {
         spec_unref(instance->spec);
         instance->spec = spec_ref(spec);
@@ -399,6 +403,7 @@ static void unpack_app(const struct unpacking *unpacking, const json_t *from)
     app->idle = json_is_true(json_object_get(from, "idle"));
     if (source != NULL)
         app->source = strdup(source);
+    app_due_at(app, (time_t)json_integer_value(json_object_get(from, "due")));
     if (!cluster_unpack(&app->cluster, json_object_get(from, "cluster")))
         log_write(unpacking->apps->log, LOG_LEVEL_ERROR, 0,
                   "app %s: a listening socket was lost in the update of the runner", app->name);
@@ -451,6 +456,7 @@ void apps_unpack(struct apps *apps, const json_t *state)
     apps->next_serial = (unsigned)json_integer_value(json_object_get(state, "next_serial"));
     apps->may_leave = json_is_true(json_object_get(state, "may_leave"));
     apps->version = (uint64_t)json_integer_value(json_object_get(state, "version"));
+    apps->groups.next = (unsigned)json_integer_value(json_object_get(state, "next_group"));
     apps->next_socket = (unsigned)json_integer_value(json_object_get(state, "next_socket"));
     forget_specs(&unpacking);
     diag_fini(&diag);

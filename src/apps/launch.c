@@ -103,8 +103,7 @@ static const char *program_path(struct arena *arena, const struct app_spec *spec
     return find_in_path(arena, envp, name);
 }
 
-/* "{port}", "{socket}", "{instance}" and "{name}" in an argument. */
-static char *fill_in(struct arena *arena, const struct app_spec *spec, const struct place *place,
+char *launch_fill_in(struct arena *arena, const struct app_spec *spec, const struct place *place,
                      const char *text)
 {
     struct slice out = slice_of("");
@@ -123,6 +122,8 @@ static char *fill_in(struct arena *arena, const struct app_spec *spec, const str
             value = arena_printf(arena, "%d", place->index);
         else if (strncmp(at, "{socket}", skip = 8) == 0 && place->socket != NULL)
             value = slice_of(place->socket);
+        else if (strncmp(at, "{id}", skip = 4) == 0)
+            value = arena_printf(arena, "%d", place->id);
         else if (strncmp(at, "{name}", skip = 6) == 0)
             value = slice_of(spec->name);
         else
@@ -146,7 +147,7 @@ struct argument_list {
 
 static void add(struct argument_list *list, const char *text)
 {
-    char *filled = fill_in(list->arena, list->spec, list->place, text);
+    char *filled = launch_fill_in(list->arena, list->spec, list->place, text);
 
     if (list->count < ARGUMENTS_MAX && filled != NULL)
         list->items[list->count++] = filled;
@@ -310,6 +311,8 @@ bool launch_prepare(struct launch *launch, struct app_spec *spec, const struct p
         return false;
     }
     launch->argv = list.items;
+    launch->limits = spec->limits;
+    launch->limit_count = spec->limit_count;
     if (spec->umask != NULL)
         launch->umask = (int)strtol(spec->umask, NULL, 8);
     if (strchr(spec->script, ' ') != NULL && spec->interpreter == NULL)

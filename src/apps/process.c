@@ -20,7 +20,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 10 * 1000, NOTIFY_NAME_BYTES = 64, PORT_FIRST = 20000, PORT_LAST = 32767 };
+enum {
+    DRAIN_MS = 10 * 1000,
+    NOTIFY_NAME_BYTES = 64,
+    PASSED_MAX = 32,
+    PORT_FIRST = 20000,
+    PORT_LAST = 32767,
+};
 
 /* What is handed to the child and closed here afterwards, or kept if it was started. */
 struct kit {
@@ -28,6 +34,8 @@ struct kit {
     struct diag diag;
     int output, errors; /* the child's ends, -1: none */
     int channel;
+    int passed[PASSED_MAX]; /* borrowed: what becomes descriptor 3, 4, ... */
+    size_t passed_count;
     char notify[NOTIFY_NAME_BYTES];
 };
 
@@ -102,6 +110,29 @@ static bool wants_probe(const struct instance *instance)
     return kind == READY_TCP || kind == READY_HTTP || kind == READY_EXEC || kind == READY_NOTIFY;
 }
 
+static struct place place_of(const struct instance *instance)
+{
+    return (struct place){.id = instance->id,
+                          .index = instance->index,
+                          .run = instance->runs,
+                          .increment = instance->increment,
+                          .port = instance->port,
+                          .socket = instance->socket,
+                          .home = instance->app->apps->home};
+}
+
+/* malloc'ed; NULL for NULL, or if there is no memory. */
+static char *fill_in(const struct instance *instance, const char *text)
+{
+    struct place place = place_of(instance);
+    struct arena *arena = text == NULL ? NULL : arena_new(512);
+    char *filled = arena == NULL ? NULL : launch_fill_in(arena, instance->spec, &place, text);
+
+    filled = filled == NULL ? NULL : strdup(filled);
+    arena_drop(arena);
+    return filled;
+}
+
 static void on_probe_ready(struct ready_probe *probe)
 {
     instance_event(container_of(probe, struct instance, probe), EVENT_READY);
@@ -127,7 +158,7 @@ static bool choose_probe(struct instance *instance)
 
     instance->probe = (struct ready_probe){.loop = instance->app->apps->loop,
                                            .kind = spec->ready_kind,
-                                           .argument = spec->ready_argument,
+                                           .argument = fill_in(instance, spec->ready_argument),
                                            .cwd = spec->cwd,
                                            .on_ready = on_probe_ready};
     return spec->ready_kind == READY_NOTIFY || spec->ready_kind == READY_EXEC ||
@@ -179,7 +210,7 @@ void process_watch_life(struct instance *instance)
         return;
     instance->live = (struct ready_probe){.loop = instance->app->apps->loop,
                                           .kind = spec->live_kind,
-                                          .argument = spec->live_argument,
+                                          .argument = fill_in(instance, spec->live_argument),
                                           .cwd = spec->cwd,
                                           .every_ms = spec->live_interval_ms,
                                           .patience_ms = spec->live_timeout_ms,
@@ -229,6 +260,27 @@ static bool open_channel(struct instance *instance, struct kit *kit)
     return true;
 }
 
+/* What the app has left behind, wherever it is. */
+static void sweep(const struct instance *instance, pid_t pid)
+{
+    char mark[64];
+
+    if (instance->group != NULL && group_kill(&instance->app->apps->groups, instance->group))
+        return;
+    snprintf(mark, sizeof mark, "PELAYAN_INSTANCE=%d.%u", instance->id, instance->runs);
+    tree_sweep(pid, mark);
+}
+
+static void note_lack_of_memory(struct instance *instance)
+{
+    if (instance->killed || instance->group == NULL ||
+        group_oom_kills(&instance->app->apps->groups, instance->group) == 0)
+        return;
+    instance->killed = true; /* its reason is known */
+    snprintf(instance->reason, sizeof instance->reason,
+             "ended by the kernel: more than limit_memory");
+}
+
 static void on_process_end(struct io *io, unsigned events)
 {
     struct instance *instance = container_of(io, struct instance, process);
@@ -241,8 +293,9 @@ static void on_process_end(struct io *io, unsigned events)
         return;
     instance->exit_code = info.si_code == CLD_EXITED ? info.si_status : -1;
     instance->exit_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+    note_lack_of_memory(instance);
     if (instance->spec->treekill)
-        tree_sweep(pid);
+        sweep(instance, pid);
     sinks_pump(&apps->sinks, instance->id);
     process_forget(instance);
     instance_event(instance, EVENT_EXIT); /* may free `instance` */
@@ -268,29 +321,90 @@ static void write_pid_file(const struct instance *instance)
     free(path);
 }
 
+/* Listening sockets first, from descriptor 3 on, as LISTEN_FDS has it; then the channel. */
+static bool open_passed(struct instance *instance, struct kit *kit)
+{
+    const struct words *addresses = &instance->spec->listen_fds;
+
+    for (size_t i = 0; i < addresses->count; i++) {
+        int fd = kit->passed_count < PASSED_MAX - 1
+                     ? cluster_listen(&instance->app->cluster, addresses->items[i])
+                     : -1;
+
+        if (fd < 0) {
+            diag_errno(&kit->diag, "listen on", addresses->items[i]);
+            return false;
+        }
+        kit->passed[kit->passed_count++] = fd;
+    }
+    if (kit->channel >= 0)
+        kit->passed[kit->passed_count++] = kit->channel;
+    return true;
+}
+
+/* A group where one can be made; a limit that needs one is an error where it cannot. */
+static bool prepare_group(struct instance *instance, struct kit *kit)
+{
+    struct groups *groups = &instance->app->apps->groups;
+    const struct app_spec *spec = instance->spec;
+    struct group_limits limits = {.memory_bytes = spec->limit_memory_bytes,
+                                  .processes = spec->limit_processes,
+                                  .cpu_percent = spec->limit_cpu_percent};
+
+    assert(instance->group == NULL);
+    instance->group = group_new(groups, instance->app->name, instance->id);
+    return group_limit(groups, instance->group, &limits, &kit->diag);
+}
+
+static bool is_limited(const struct app_spec *spec)
+{
+    return spec->limit_memory_bytes > 0 || spec->limit_processes > 0 || spec->limit_cpu_percent > 0;
+}
+
+/* Born in its group; or without one, if the kernel does not let us and nothing depends on it. */
+static bool spawn_grouped(struct instance *instance, struct launch *launch, struct child *child,
+                          const char **step)
+{
+    struct groups *groups = &instance->app->apps->groups;
+    bool spawned;
+
+    launch->group = instance->group == NULL ? 0 : group_open(groups, instance->group);
+    if (launch->group < 0)
+        launch->group = 0;
+    spawned = spawn(launch, child, step);
+    if (launch->group > 0) {
+        int os_error = errno;
+
+        close(launch->group);
+        launch->group = 0;
+        errno = os_error;
+    }
+    if (spawned || instance->group == NULL || strcmp(*step, "start") != 0 ||
+        is_limited(instance->spec))
+        return spawned;
+    apps_drop_group(instance->app->apps, instance->group);
+    instance->group = NULL;
+    return spawn(launch, child, step);
+}
+
 static bool run(struct instance *instance, struct kit *kit)
 {
-    struct app *app = instance->app;
-    struct place place = {.id = instance->id,
-                          .index = instance->index,
-                          .increment = instance->increment,
-                          .port = instance->port,
-                          .socket = instance->socket,
-                          .notify = kit->notify[0] == '\0' ? NULL : kit->notify,
-                          .home = app->apps->home,
-                          .channel = kit->channel >= 0,
-                          .cluster = spec_is_cluster(instance->spec) && kit->channel >= 0};
+    struct place place = place_of(instance);
     struct launch launch;
     struct child child;
     const char *step;
 
+    place.notify = kit->notify[0] == '\0' ? NULL : kit->notify;
+    place.listen_count = (int)instance->spec->listen_fds.count;
+    place.channel = kit->channel >= 0 ? 3 + place.listen_count : 0;
+    place.cluster = spec_is_cluster(instance->spec) && kit->channel >= 0;
     if (!launch_prepare(&launch, instance->spec, &place, kit->arena, &kit->diag))
         return false;
     launch.output = kit->output;
     launch.errors = kit->errors;
-    launch.passed = &kit->channel;
-    launch.passed_count = kit->channel >= 0 ? 1 : 0;
-    if (!spawn(&launch, &child, &step)) {
+    launch.passed = kit->passed;
+    launch.passed_count = kit->passed_count;
+    if (!spawn_grouped(instance, &launch, &child, &step)) {
         int os_error = errno;
 
         diag_errno(&kit->diag, step, launch.program);
@@ -333,7 +447,8 @@ bool process_start(struct instance *instance)
     errno = 0;
     started = kit.arena != NULL && prepare_probe(instance, &kit) &&
               outputs_open(instance, &kit.diag, &kit.output, &kit.errors) &&
-              open_channel(instance, &kit) && run(instance, &kit);
+              open_channel(instance, &kit) && open_passed(instance, &kit) &&
+              prepare_group(instance, &kit) && run(instance, &kit);
     if (started) {
         instance->killed = false;
         instance->disconnecting = false;
@@ -365,6 +480,8 @@ void process_forget(struct instance *instance)
     if (instance->process.fd >= 0)
         close(instance->process.fd);
     instance->process.fd = -1;
+    apps_drop_group(instance->app->apps, instance->group);
+    instance->group = NULL;
     if (instance->socket != NULL)
         unlink(instance->socket);
     if (instance->pid == 0)
@@ -379,6 +496,9 @@ void process_forget(struct instance *instance)
 void process_signal(struct instance *instance, int number)
 {
     if (instance->pid == 0)
+        return;
+    if (instance->spec->treekill && number == SIGKILL && instance->group != NULL &&
+        group_kill(&instance->app->apps->groups, instance->group))
         return;
     if (instance->spec->treekill)
         tree_signal(instance->pid, number);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -284,4 +285,6 @@ void ready_end(struct ready_probe *probe)
     }
     deadline_disarm(&probe->again);
     close_io(probe);
+    free(probe->argument);
+    probe->argument = NULL;
 }

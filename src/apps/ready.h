@@ -12,7 +12,7 @@
 struct ready_probe {
     struct loop *loop;
     enum ready_kind kind;
-    const char *argument; /* borrowed: path or command */
+    char *argument;       /* owned: path or command; freed by ready_end() */
     uint64_t every_ms;    /* 0: until it is ready; else at this interval */
     uint64_t patience_ms; /* with one attempt; 0: 5 s */
     const char *cwd;      /* borrowed: for a command */

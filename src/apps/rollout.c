@@ -32,7 +32,10 @@ struct rollout {
 
 bool app_overlaps(const struct app *app)
 {
-    return spec_is_cluster(app->spec) || spec_has_address(app->spec);
+    const struct app_spec *spec = app->spec;
+
+    return spec_is_cluster(spec) || spec_has_address(spec) || spec->reuse_port ||
+           spec->listen_fds.count > 0;
 }
 
 static struct instance *find(const struct app *app, int id)

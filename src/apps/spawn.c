@@ -7,11 +7,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,6 +90,34 @@ static bool die_with(pid_t parent)
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
 }
 
+static bool limit(const struct launch *launch)
+{
+    bool set = true;
+
+    for (size_t i = 0; set && i < launch->limit_count; i++) {
+        struct rlimit limit = {.rlim_cur = launch->limits[i].soft,
+                               .rlim_max = launch->limits[i].hard};
+
+        set = setrlimit((__rlimit_resource_t)launch->limits[i].resource, &limit) == 0;
+    }
+    return set;
+}
+
+/* No library function is called between clone and exec that might take a lock. */
+static void write_pid(char *text)
+{
+    char digits[12];
+    int count = 0;
+
+    for (pid_t rest = getpid(); rest > 0; rest /= 10)
+        digits[count++] = (char)('0' + rest % 10);
+    while (*text != '=')
+        text++;
+    while (count > 0)
+        *++text = digits[--count];
+    text[1] = '\0';
+}
+
 static bool fail(struct start *start, const char *step)
 {
     start->step = step;
@@ -103,6 +134,10 @@ static bool prepare(struct start *start)
     reset_signals(start);
     if (launch->umask >= 0)
         umask((mode_t)launch->umask);
+    if (launch->pid_text != NULL)
+        write_pid(launch->pid_text);
+    if (!limit(launch))
+        return fail(start, "set the limits of");
     if (!arrange(launch))
         return fail(start, "hand descriptors to");
     if (!become(launch))
@@ -139,33 +174,66 @@ static char *child_stack(void)
     return stack;
 }
 
+/* Seen by both, also where their memory is not shared. */
+static struct start *shared_start(void)
+{
+    static struct start *start;
+
+    if (start == NULL) {
+        void *memory = mmap(NULL, sizeof *start, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                            -1, 0);
+        start = memory == MAP_FAILED ? NULL : memory;
+    }
+    return start;
+}
+
+/* Born in its group: to be moved there later costs many milliseconds, and what it forks meanwhile
+ * would stay outside. Only the raw call can do that, which returns in both: so the child gets a
+ * copy of our memory, which is small. */
+static pid_t clone_into(struct start *start, int *pidfd)
+{
+    struct clone_args args = {.flags = CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP,
+                              .pidfd = (uintptr_t)pidfd,
+                              .exit_signal = SIGCHLD,
+                              .cgroup = (uint64_t)start->launch->group};
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+
+    if (pid == 0)
+        child_main(start);
+    return pid;
+}
+
 bool spawn(const struct launch *launch, struct child *child, const char **step)
 {
-    struct start start = {.launch = launch, .parent = getpid()};
+    struct start *start = shared_start();
     char *stack = child_stack();
     sigset_t all;
     sigset_t before;
 
     *step = "start";
-    if (stack == NULL || launch->passed_count > PASSED_MAX)
+    if (start == NULL || stack == NULL || launch->passed_count > PASSED_MAX)
         return false;
-    sigemptyset(&start.no_signals);
+    *start = (struct start){.launch = launch, .parent = getpid()};
+    sigemptyset(&start->no_signals);
     sigfillset(&all);
     /* a handler of the parent must not run in the child while memory is shared */
     sigprocmask(SIG_SETMASK, &all, &before);
-    child->pid = clone(child_main, stack + STACK_BYTES,
-                       CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, &child->pidfd);
+    if (launch->group > 0)
+        child->pid = clone_into(start, &child->pidfd);
+    else
+        child->pid = clone(child_main, stack + STACK_BYTES,
+                           CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, start, &child->pidfd);
     if (child->pid < 0)
-        start.error = errno;
+        start->error = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
-    if (start.error == 0)
+    if (start->error == 0)
         return true;
     if (child->pid > 0) {
         close(child->pidfd);
         while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
             continue;
-        *step = start.step;
+        *step = start->step;
     }
-    errno = start.error;
+    errno = start->error;
     return false;
 }

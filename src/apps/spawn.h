@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct launch {
@@ -23,6 +24,15 @@ struct launch {
     int input, output, errors; /* -1: /dev/null */
     const int *passed;         /* become descriptors 3, 4, ... */
     size_t passed_count;
+    int group;      /* the folder of a control group it is born in; 0: ours */
+    char *pid_text; /* "LISTEN_PID=" in envp: the child writes its number behind it; or NULL */
+    const struct launch_limit *limits;
+    size_t limit_count;
+};
+
+struct launch_limit {
+    int resource;        /* RLIMIT_... */
+    uint64_t soft, hard; /* UINT64_MAX: none */
 };
 
 struct child {

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { WORDS_MAX = 4096, NAME_BYTES_MAX = 128 };
 
@@ -475,6 +476,76 @@ static bool derive_ready(struct reading *reading)
            wrong(reading, "\"http /path\", \"tcp\", \"exec COMMAND\", \"ipc\" or \"notify\"");
 }
 
+/* "1024", "64K", "unlimited". */
+static bool read_limit(struct slice text, uint64_t *value)
+{
+    char number[32];
+
+    if (slice_eq(text, slice_of("unlimited")) || slice_eq(text, slice_of("infinity"))) {
+        *value = UINT64_MAX;
+        return true;
+    }
+    if (text.len == 0 || text.len >= sizeof number)
+        return false;
+    snprintf(number, sizeof number, "%.*s", SLICE_ARG(text));
+    return spec_parse_bytes(number, value);
+}
+
+static bool derive_limits(struct reading *reading)
+{
+    struct app_spec *spec = reading->spec;
+    const struct {
+        const char *name;
+        const char *text;
+        int resource;
+    } rows[] = {{"limit_nofile", spec->limit_nofile, RLIMIT_NOFILE},
+                {"limit_nproc", spec->limit_nproc, RLIMIT_NPROC},
+                {"limit_core", spec->limit_core, RLIMIT_CORE},
+                {"limit_fsize", spec->limit_fsize, RLIMIT_FSIZE},
+                {"limit_as", spec->limit_as, RLIMIT_AS},
+                {"limit_stack", spec->limit_stack, RLIMIT_STACK},
+                {"limit_memlock", spec->limit_memlock, RLIMIT_MEMLOCK}};
+
+    spec->limits = arena_zalloc(spec->arena, COUNT(rows) * sizeof *spec->limits);
+    if (spec->limits == NULL)
+        return false;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct slice rest = slice_of(rows[i].text == NULL ? "" : rows[i].text);
+        struct launch_limit *limit = &spec->limits[spec->limit_count];
+        struct slice soft;
+
+        if (rows[i].text == NULL)
+            continue;
+        reading->key = rows[i].name;
+        slice_split(&rest, ':', &soft);
+        limit->resource = rows[i].resource;
+        if (!read_limit(soft, &limit->soft) ||
+            !read_limit(rest.data == NULL ? soft : rest, &limit->hard) || limit->soft > limit->hard)
+            return wrong(reading, "a limit: \"1024\", \"512:1024\" (soft:hard), \"unlimited\"");
+        spec->limit_count++;
+    }
+    return true;
+}
+
+/* A job waits for its time and may end, unless it was said otherwise. */
+static bool derive_job(struct reading *reading)
+{
+    struct app_spec *spec = reading->spec;
+
+    if (spec->schedule == NULL)
+        return true;
+    reading->key = "schedule";
+    if (spec->cron != NULL)
+        return wrong(reading, "without \"cron_restart\": one starts a job, the other restarts");
+    spec->is_job = true;
+    spec->cron = spec->schedule;
+    if (json_object_get(spec->source, "autostart") == NULL)
+        spec->autostart = false;
+    if (json_object_get(spec->source, "autorestart") == NULL)
+        spec->autorestart = false;
+    return true;
+}
+
 static bool derive_live(struct reading *reading)
 {
     struct app_spec *spec = reading->spec;
@@ -544,7 +615,7 @@ static bool derive_rest(struct reading *reading)
     if (spec->cron != NULL &&
         (spec->cron[0] == '\0' || strcmp(spec->cron, "0") == 0 || strcmp(spec->cron, "off") == 0))
         spec->cron = NULL;
-    reading->key = "cron_restart";
+    reading->key = spec->is_job ? "schedule" : "cron_restart";
     if (spec->cron != NULL && !cron_parse(spec->cron, &cron))
         return wrong(reading, "five fields: minute hour day month weekday");
     return true;
@@ -563,7 +634,7 @@ static bool derive(struct reading *reading)
         return wrong(reading, "an absolute path");
     }
     return derive_name(reading) && derive_ready(reading) && derive_live(reading) &&
-           derive_rest(reading);
+           derive_limits(reading) && derive_job(reading) && derive_rest(reading);
 }
 
 /* env_NAME over env: a new object in the source under its own key, so that it lives as long. */

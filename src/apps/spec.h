@@ -53,6 +53,18 @@ struct app_spec {
     char *uid;
     char *gid;
     char *umask;
+    char *limit_nofile; /* "soft" or "soft:hard" */
+    char *limit_nproc;
+    char *limit_core;
+    char *limit_fsize;
+    char *limit_as;
+    char *limit_stack;
+    char *limit_memlock;
+    struct launch_limit *limits; /* arena: from these */
+    size_t limit_count;
+    uint64_t limit_memory_bytes; /* of the whole tree, by a control group */
+    int limit_processes;
+    int limit_cpu_percent;
     int port;
     char *instances;
     char *exec_mode;
@@ -64,6 +76,8 @@ struct app_spec {
     uint64_t idle_timeout_ms;
     int scale_up_at;
     uint64_t scale_down_after_ms;
+    bool reuse_port;
+    struct words listen_fds;
     bool autostart;
     bool autorestart;
     struct codes stop_exit_codes;
@@ -91,6 +105,8 @@ struct app_spec {
     int live_failures;
     uint64_t max_memory_bytes;
     char *cron;
+    bool is_job; /* cron starts it, and restarts nothing */
+    char *schedule;
     struct switch_words watch;
     uint64_t watch_delay_ms;
     struct words ignore_watch;

@@ -8,7 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STAT_BYTES = 1024, CHILDREN_BYTES = 65536, DEPTH_MAX = 64, RSS_FIELD = 24 };
+enum {
+    STAT_BYTES = 1024,
+    CHILDREN_BYTES = 65536,
+    ENVIRONMENT_BYTES = 32768,
+    DEPTH_MAX = 64,
+    RSS_FIELD = 24
+};
 
 static ssize_t read_proc(const char *path, char *text, size_t bytes)
 {
@@ -100,10 +106,25 @@ void tree_signal(pid_t root, int number)
 
 /* The group first, in one call. Those in other groups of the session have come to us (the master is
  * their subreaper): they are among our children. */
-void tree_sweep(pid_t leader)
+static bool has_mark(pid_t pid, const char *mark, char *text, size_t bytes)
+{
+    char path[64];
+    ssize_t len;
+
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    len = read_proc(path, text, bytes);
+    for (ssize_t at = 0; at < len; at += (ssize_t)strlen(text + at) + 1) {
+        if (strcmp(text + at, mark) == 0)
+            return true;
+    }
+    return false;
+}
+
+void tree_sweep(pid_t leader, const char *mark)
 {
     char path[64];
     char *list = malloc(CHILDREN_BYTES);
+    static char text[ENVIRONMENT_BYTES];
     char *end;
 
     kill(-leader, SIGKILL);
@@ -114,7 +135,8 @@ void tree_sweep(pid_t leader)
 
             if (end == at)
                 break;
-            if (child != leader && getsid(child) == leader)
+            if (child != leader &&
+                (getsid(child) == leader || has_mark(child, mark, text, ENVIRONMENT_BYTES)))
                 tree_signal(child, SIGKILL);
         }
     }

@@ -16,5 +16,7 @@ bool usage_read(pid_t pid, struct usage *usage);
 /* Signals a process, its group, and all that descend from it in groups of their own. */
 void tree_signal(pid_t root, int number);
 
-/* Kills what a process that has ended left behind in its group and session. */
-void tree_sweep(pid_t leader);
+/* Kills what a process that has ended left behind: in its group, in its session, and wherever
+ * `mark`
+ * ("NAME=value") is in the environment of a child of ours, which orphans become. */
+void tree_sweep(pid_t leader, const char *mark);

@@ -45,7 +45,7 @@ static void print_systemd(FILE *out, const struct boot *boot)
     fprintf(out,
             "[Unit]\nDescription=Apps run by Pelayan\nAfter=network.target\n\n"
             "[Service]\nType=notify\nNotifyAccess=main\n"
-            "ExecStart=%s resurrect --no-daemon\nKillMode=mixed\nTimeoutStopSec=60\n"
+            "ExecStart=%s resurrect --no-daemon\nKillMode=mixed\nDelegate=yes\nTimeoutStopSec=60\n"
             "Restart=on-failure\nLimitNOFILE=infinity\n",
             boot->program);
     if (boot->user != NULL)
