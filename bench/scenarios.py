@@ -6,12 +6,14 @@ import urllib.request
 from dataclasses import dataclass, field
 
 from load import Cannot, Held, cost, load
+from secure import idle_secure_memory, per_secure_request
 from servers import SMALL, free_port
 
 ALL = ("floor", "pelayan", "nginx", "haproxy", "h2o")
 NO_FLOOR = ("pelayan", "nginx", "haproxy", "h2o")
 FILES = ("pelayan", "nginx", "h2o")
 TWINS = ("pelayan", "nginx")
+SECURE = ("pelayan", "nginx", "haproxy")
 
 
 @dataclass
@@ -238,6 +240,26 @@ SCENARIOS = [
         path="/static/100k.html", requests=5000,
     ),
     Scenario("return", "return 200", US, TWINS, goal=0.85, against="nginx", path="/return"),
+    Scenario(
+        "tls-h1", "HTTP/1.1 over TLS, proxied", US, SECURE, goal=0.85, against="nginx",
+        run=per_secure_request, mode=("h1", 1),
+    ),
+    Scenario(
+        "tls-h2", "HTTP/2, 16 x 16 streams, proxied", US, SECURE, goal=0.95, against="haproxy",
+        run=per_secure_request, connections=16, mode=("h2", 16),
+    ),
+    Scenario(
+        "tls-h2-local", "HTTP/2, 16 x 16 streams, return", US, SECURE, goal=1.0, against="haproxy",
+        run=per_secure_request, connections=16, mode=("h2", 16), path="/return",
+    ),
+    Scenario(
+        "handshake", "TLS handshake + 1 request", US, SECURE, goal=0.95, against="nginx",
+        run=per_secure_request, requests=1000, mode=("handshake", 1),
+    ),
+    Scenario(
+        "tls-idle", "idle TLS connection", "bytes", SECURE, goal=1.0, against="best",
+        run=idle_secure_memory, connections=2000,
+    ),
     Scenario(
         "idle", "idle keep-alive connection", "bytes", TWINS, limit=512,
         run=idle_memory, connections=10000,

@@ -26,7 +26,8 @@ http {{
     proxy_http_version 1.1; proxy_set_header Connection "";
     client_body_temp_path {dir}/{name}-body; proxy_temp_path {dir}/{name}-proxy;
     {temp}
-    server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://tcp; }}
+    {certificate}
+    server {{ listen 127.0.0.1:{port}{tls}; location / {{ proxy_pass http://tcp; }}
         location /local/ {{ proxy_pass http://local; }}
         location /static/ {{ alias {dir}/static/; }}
         location /return {{ return 200 "{text}"; }} }}
@@ -45,7 +46,8 @@ defaults
     timeout connect 5s
     http-reuse always
 frontend main
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{tls}
+    http-request return status 200 content-type text/plain string {text} if {{ path_beg /return }}
     use_backend local if {{ path_beg /local/ }}
     default_backend tcp
 backend tcp
@@ -189,13 +191,35 @@ class Bench:
                     raise
             time.sleep(0.002)
 
-    def configure(self, name, port, *, loops=1, log=False, more="", text=SMALL.strip()):
+    def make_certificate(self):
+        """tls.crt, tls.key, and both in tls.pem as HAProxy wants them."""
+        crt, key = self.dir / "tls.crt", self.dir / "tls.key"
+        if not crt.exists():
+            kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
+            subprocess.run(
+                ["openssl", "req", "-x509", *kind, "-subj", "/CN=localhost", "-keyout", key,
+                 "-out", crt],
+                check=True, capture_output=True,
+            )
+            (self.dir / "tls.pem").write_text(crt.read_text() + key.read_text())
+
+    def words_of_tls(self, kind):
+        self.make_certificate()
+        if kind == "haproxy":
+            return {"tls": f" ssl crt {self.dir}/tls.pem alpn h2,http/1.1", "certificate": ""}
+        pair = f"ssl_certificate {self.dir}/tls.crt; ssl_certificate_key {self.dir}/tls.key;"
+        return {"tls": " ssl http2", "certificate": pair}
+
+    def configure(
+        self, name, port, *, loops=1, log=False, more="", text=SMALL.strip(), tls=False
+    ):
         kind = "nginx" if name.startswith(("nginx", "pelayan")) else name
         template = {"nginx": NGINX, "haproxy": HAPROXY, "h2o": H2O}[kind]
         temp = ""
         if name.startswith("nginx"):
             words = ("fastcgi", "uwsgi", "scgi")
             temp = " ".join(f"{word}_temp_path {self.dir}/{name}-{word};" for word in words)
+        words = self.words_of_tls(kind) if tls else {"tls": "", "certificate": ""}
         conf = self.dir / f"{name}-{port}.conf"
         conf.write_text(
             template.format(
@@ -209,6 +233,7 @@ class Bench:
                 temp=temp,
                 text=text,
                 more=more,
+                **words,
             )
         )
         return conf

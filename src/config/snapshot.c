@@ -97,6 +97,17 @@ bool snapshot_work_dir(struct snapshot *snapshot, struct slice path)
     return true;
 }
 
+bool snapshot_watch_file(struct snapshot *snapshot, struct slice path)
+{
+    struct watched_file *file = arena_alloc(snapshot->arena, sizeof *file);
+
+    if (file == NULL)
+        return false;
+    *file = (struct watched_file){snapshot->watched, path};
+    snapshot->watched = file;
+    return true;
+}
+
 bool snapshot_on_open(struct snapshot *snapshot, bool (*open)(void *data, struct diag *diag),
                       void *data)
 {

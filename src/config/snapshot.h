@@ -41,6 +41,12 @@ struct work_dir {
     struct slice path; /* absolute, NUL-terminated; arena of the snapshot */
 };
 
+/* A file whose exchange is a reason to load anew. */
+struct watched_file {
+    struct watched_file *next;
+    struct slice path; /* absolute, NUL-terminated; borrowed: lives as long as the snapshot */
+};
+
 /* What is done when the snapshot is about to be used, in the process that uses it: connecting to a
  * syslog, for one. */
 struct snapshot_opener {
@@ -59,6 +65,7 @@ struct snapshot {
     struct log_file *log_files;
     struct map log_paths; /* path -> its log_file */
     struct work_dir *work_dirs;
+    struct watched_file *watched;
     struct snapshot_opener *openers;
     struct regex_set *regexes;
     struct variables *http_variables;
@@ -85,6 +92,9 @@ void log_file_opened(struct log_file *file, int fd);
 
 /* Asks for a folder for temporary files (an absolute path). False: no memory. At load time only. */
 bool snapshot_work_dir(struct snapshot *snapshot, struct slice path);
+
+/* The same path may be given again. False: no memory. At load time only. */
+bool snapshot_watch_file(struct snapshot *snapshot, struct slice path);
 
 /* Asks for `open(data, diag)` before the snapshot is first used. False: no memory. At load time
  * only. */

@@ -5,10 +5,12 @@
 #include "daemon/apps_conf.h"
 #include "daemon/core_conf.h"
 #include "daemon/cpu.h"
+#include "daemon/file_watch.h"
 #include "daemon/load.h"
 #include "daemon/manifest.h"
 #include "daemon/options.h"
 #include "daemon/runner_home.h"
+#include "http/features/ssl.h"
 #include "http/server.h"
 #include "policy/error_log.h"
 
@@ -124,6 +126,27 @@ static bool add_texts(struct manifest *manifest, const struct core_conf *core,
         return false;
     for (const struct work_dir *dir = snapshot->work_dirs; dir != NULL; dir = dir->next)
         manifest->work_dirs.items[manifest->work_dirs.count++] = keep(manifest, dir->path);
+    return true;
+}
+
+/* Certificates that are to be loaded by themselves when they are renewed. */
+static bool add_watched(struct manifest *manifest, const struct snapshot *snapshot)
+{
+    size_t count = 0;
+
+    for (const struct watched_file *it = snapshot->watched; it != NULL; it = it->next)
+        count++;
+    if (!make_room(manifest, &manifest->watched, count))
+        return false;
+    for (const struct watched_file *it = snapshot->watched; it != NULL; it = it->next) {
+        struct slice path = keep(manifest, it->path);
+
+        if (path.data == NULL)
+            return false;
+        manifest->watched.items[manifest->watched.count++] = path;
+    }
+    manifest->watched_look = file_watch_look(&manifest->watched);
+    manifest->broken_count = snapshot->http == NULL ? 0 : ssl_broken_count(snapshot->http);
     return true;
 }
 
@@ -254,8 +277,8 @@ struct manifest *load_manifest(const struct load *load, const struct run_options
     }
     if (manifest->pid_path.data == NULL || manifest->working_directory.data == NULL ||
         !add_affinity(manifest, core) || !add_texts(manifest, core, load->snapshot) ||
-        !add_sinks(manifest, load->snapshot) || !add_listeners(manifest, load->snapshot) ||
-        !keep_apps(manifest, apps)) {
+        !add_watched(manifest, load->snapshot) || !add_sinks(manifest, load->snapshot) ||
+        !add_listeners(manifest, load->snapshot) || !keep_apps(manifest, apps)) {
         diag_add(diag, DIAG_ERROR, NULL, "no memory");
         manifest_free(manifest);
         return NULL;

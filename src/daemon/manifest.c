@@ -95,6 +95,9 @@ void manifest_pack(const struct manifest *manifest, struct packer *packer)
     pack_texts(packer, &manifest->env);
     pack_texts(packer, &manifest->logs);
     pack_texts(packer, &manifest->work_dirs);
+    pack_texts(packer, &manifest->watched);
+    pack_u64(packer, manifest->watched_look);
+    pack_u64(packer, manifest->broken_count);
     pack_u64(packer, manifest->sink_count);
     for (size_t i = 0; i < manifest->sink_count; i++) {
         pack_u64(packer, manifest->sinks[i].log);
@@ -260,6 +263,9 @@ struct manifest *manifest_unpack(struct slice bytes)
     take_texts(&unpacker, manifest->arena, &manifest->env);
     take_texts(&unpacker, manifest->arena, &manifest->logs);
     take_texts(&unpacker, manifest->arena, &manifest->work_dirs);
+    take_texts(&unpacker, manifest->arena, &manifest->watched);
+    manifest->watched_look = unpack_u64(&unpacker);
+    manifest->broken_count = (unsigned)unpack_u64_max(&unpacker, UINT32_MAX);
     take_sinks(&unpacker, manifest);
     manifest->listeners = take_array(&unpacker, manifest->arena, sizeof *manifest->listeners,
                                      &manifest->listener_count);

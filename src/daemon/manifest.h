@@ -62,6 +62,9 @@ struct manifest {
     struct manifest_texts env; /* "NAME" or "NAME=value" */
     struct manifest_texts logs;
     struct manifest_texts work_dirs;
+    struct manifest_texts watched; /* files whose exchange is a reason to reload */
+    uint64_t watched_look;         /* file_watch_look() when they had been read */
+    unsigned broken_count;         /* servers that refuse TLS handshakes */
     struct manifest_sink *sinks;
     size_t sink_count;
     struct manifest_listener *listeners;

@@ -75,6 +75,7 @@ void master_step_down(struct master *master, enum master_phase phase)
     master->phase = phase;
     notify("STOPPING=1");
     rollout_cancel(master, "pelayan: [error] shutting down\n");
+    file_watch_fini(&master->certificates);
     if (deadline_armed(&master->respawn))
         deadline_disarm(&master->respawn);
     list_each(it, keep, &master->workers)
@@ -191,6 +192,7 @@ static bool init(struct master *master, const struct run_options *options)
     list_init(&master->upgrading);
     app_link_init(master);
     master->loop = loop_new(0);
+    file_watch_init(&master->certificates, master->loop, rollout_renew);
     return master->loop != NULL && watch_signals(master);
 }
 
@@ -233,6 +235,7 @@ static void fini(struct master *master)
     if (master->loop != NULL) {
         app_link_fini(master);
         answer_rest(master);
+        file_watch_fini(&master->certificates);
         control_server_free(master->control);
         if (master->signals.loop != NULL)
             loop_unwatch(&master->signals);

@@ -6,6 +6,7 @@
 #include "daemon/app_link.h"
 #include "daemon/background.h"
 #include "daemon/bundle.h"
+#include "daemon/file_watch.h"
 #include "daemon/validate.h"
 #include "event/loop.h"
 
@@ -55,7 +56,8 @@ struct rollout {
     struct bundle *bundle;         /* owned while handing */
     struct worker_process *target; /* who has the bundle */
     bool new_worker;               /* by all means: an upgrade */
-    bool again; /* asked for while one was on its way: the files may have been read already */
+    bool careful; /* nobody asked: files were exchanged; what makes anything worse is not taken */
+    bool again;   /* asked for while one was on its way: the files may have been read already */
     struct list waiting;      /* control requests that get the result */
     struct list waiting_next; /* ... of the next one */
 };
@@ -71,6 +73,7 @@ struct master {
     struct list workers;    /* all that live; at most one is not leaving, two during an upgrade */
     struct worker_process *worker; /* the one that serves or starts; NULL: none */
     struct rollout rollout;
+    struct file_watch certificates;
     struct deadline respawn;
     struct deadline kill; /* fast stop: the patience with workers */
     unsigned crashes;     /* in a row, of workers that died young */
@@ -100,6 +103,7 @@ void master_exit_if_done(struct master *master);
 
 /* rollout.c */
 void rollout_begin(struct master *master, struct control_request *request, bool new_worker);
+void rollout_renew(struct file_watch *watch); /* files of the configuration have been exchanged */
 void rollout_served(struct master *master, struct worker_process *worker, uint64_t generation);
 void rollout_failed(struct master *master, struct worker_process *worker, uint64_t generation,
                     struct slice why);

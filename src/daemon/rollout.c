@@ -71,6 +71,7 @@ static void finish(struct master *master, bool ok, struct slice text)
     rollout->step = ROLLOUT_NONE;
     rollout->target = NULL;
     rollout->new_worker = false;
+    rollout->careful = false;
     if (!ok && master->log.targets != log_process.targets)
         log_text(master, text);
     if (!ok && master->current == NULL) {
@@ -157,6 +158,25 @@ static void hand_over(struct master *master)
          strerror(errno));
 }
 
+/* Certificates were renewed, and one that was good is not any more: half of a pair has come. */
+static bool is_worse(const struct master *master)
+{
+    const struct rollout *rollout = &master->rollout;
+
+    return rollout->careful && master->current != NULL &&
+           rollout->bundle->manifest->broken_count > master->current->manifest->broken_count;
+}
+
+static void keep_old(struct master *master)
+{
+    static const char why[] = "pelayan: [error] new certificate files are not loaded before they "
+                              "are good: those loaded before stay in use\n";
+
+    bundle_free(master->rollout.bundle);
+    master->rollout.bundle = NULL;
+    finish(master, false, slice_of(why));
+}
+
 /* False: finished, it failed. Takes the verdict's descriptors. */
 bool rollout_take_verdict(struct master *master, struct verdict *verdict)
 {
@@ -183,6 +203,10 @@ bool rollout_take_verdict(struct master *master, struct verdict *verdict)
         return false;
     }
     diag_fini(&diag);
+    if (is_worse(master)) {
+        keep_old(master);
+        return false;
+    }
     rollout->bundle->generation = ++master->generation;
     if (master->current == NULL)
         master_log_to(master, rollout->bundle);
@@ -245,6 +269,30 @@ void rollout_begin(struct master *master, struct control_request *request, bool 
     start_checking(master);
 }
 
+void rollout_renew(struct file_watch *watch)
+{
+    struct master *master = container_of(watch, struct master, certificates);
+
+    if (master->phase != MASTER_RUNNING)
+        return;
+    if (master->rollout.step != ROLLOUT_NONE) {
+        file_watch_again(watch);
+        return;
+    }
+    log_write(&master->log, LOG_LEVEL_NOTICE, 0, "certificate files were exchanged: reloading");
+    master->rollout.careful = true;
+    start_checking(master);
+}
+
+static void watch_certificates(struct master *master)
+{
+    const struct manifest *manifest = master->current->manifest;
+
+    if (!file_watch_use(&master->certificates, &manifest->watched, manifest->watched_look))
+        log_write(&master->log, LOG_LEVEL_ERROR, errno,
+                  "certificates cannot be watched: reload when they are renewed");
+}
+
 void rollout_served(struct master *master, struct worker_process *worker, uint64_t generation)
 {
     struct rollout *rollout = &master->rollout;
@@ -259,6 +307,7 @@ void rollout_served(struct master *master, struct worker_process *worker, uint64
     master->worker = worker;
     master->without_worker = false;
     master_log_to(master, master->current);
+    watch_certificates(master);
     if (before != NULL && before != worker)
         worker_order_drain(before);
     bundle_free(old);

@@ -40,6 +40,7 @@ bool tls_read_source(struct conf_call *call, struct slice path, struct tls_sourc
     diag_init(&diag);
     source->name = path;
     source->why = NULL;
+    source->path = absolute;
     if (absolute.data != NULL &&
         !config_files_secret(loader->tree->sources, absolute.data, &source->bytes, &diag))
         source->why = arena_copy(loader->arena,

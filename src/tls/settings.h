@@ -28,6 +28,7 @@ struct tls_source {
     struct slice name;         /* as written, for messages */
     struct slice bytes;        /* `data` NULL: cannot be read, `why` says so */
     const char *why;           /* NULL: it was read */
+    struct slice path;         /* absolute, of a file; else empty */
     struct template *template; /* names that depend on the connection; NULL: fixed */
 };
 
@@ -63,6 +64,7 @@ struct tls_settings {
     bool tickets;
     bool reject_handshake;
     bool early_data;
+    bool watch; /* renewed files are loaded by themselves */
     bool stapling;
     bool stapling_verify;
     struct tls_source staple_file;

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "config/loader.h"
+#include "config/snapshot.h"
 #include "http/conf.h"
 #include "http/core_conf.h"
 #include "http/feature.h"
@@ -44,6 +45,26 @@ static bool has_own(const struct tls_settings *settings)
     return settings->certificates != NULL || settings->reject_handshake;
 }
 
+static bool watch_source(struct snapshot *snapshot, const struct tls_source *source)
+{
+    return source->path.len == 0 || snapshot_watch_file(snapshot, source->path);
+}
+
+/* What is renewed comes in pairs; a pair that several servers share is watched once more. */
+static bool watch_files(struct snapshot *snapshot, const struct tls_settings *settings)
+{
+    bool ok = watch_source(snapshot, &settings->client_ca) &&
+              watch_source(snapshot, &settings->trusted_ca) &&
+              watch_source(snapshot, &settings->crl) &&
+              watch_source(snapshot, &settings->staple_file);
+
+    for (const struct tls_item *it = settings->certificates; ok && it != NULL; it = it->next)
+        ok = watch_source(snapshot, &it->source);
+    for (const struct tls_item *it = settings->keys; ok && it != NULL; it = it->next)
+        ok = watch_source(snapshot, &it->source);
+    return ok;
+}
+
 /* Servers that inherit everything share their settings, and so this. */
 static bool make_server(struct loader *loader, struct tls_store *store,
                         const struct http_server *server)
@@ -51,9 +72,26 @@ static bool make_server(struct loader *loader, struct tls_store *store,
     struct tls_settings *settings = settings_at(server->settings, ssl_feature.index);
     struct slice label = server->name.len > 0 ? server->name : slice_of("_");
 
+    if (settings->server == NULL && settings->watch && !watch_files(loader->context, settings)) {
+        diag_add(loader->diag, DIAG_ERROR, NULL, "no memory for the configuration");
+        return false;
+    }
     if (settings->server == NULL)
         settings->server = tls_server_new(store, settings, label, loader->strict, loader->diag);
     return settings->server != NULL;
+}
+
+unsigned ssl_broken_count(const struct http_conf *conf)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < conf->server_count; i++) {
+        const struct tls_settings *settings = ssl_settings_of(conf->servers[i]);
+
+        count += settings->server != NULL && !settings->reject_handshake &&
+                 !tls_server_is_usable(settings->server);
+    }
+    return count;
 }
 
 static bool finish_http(struct loader *loader, struct http_conf *conf)
@@ -185,6 +223,10 @@ static const struct directive directives[] = {
      .doc = "Keeps certificates whose names have variables: max=N of them, those not used for "
             "inactive= (10s) go, and each is read again after valid= (60s).",
      .example = "ssl_certificate_cache max=1000 inactive=20s valid=1m;"},
+    {"ssl_certificate_watch", PLACES, FLAG(struct tls_settings, watch), .def = "off",
+     .doc = "Loads certificates, keys and lists anew by itself when their files are exchanged, as "
+            "by certbot or Kubernetes. As long as what is new is broken (a certificate whose key "
+            "has not come yet), what was loaded before stays in use."},
     {"ssl_password_file", PLACES, CUSTOM, .args_min = 1, .args_max = 1, .set = tls_set_passwords,
      .doc = "Passwords of encrypted keys, one per line, tried in order.",
      .example = "ssl_password_file keys.pass;"},

@@ -13,5 +13,10 @@ struct tls_settings;
 const struct tls_server *ssl_server_of(const struct http_server *server,
                                        const struct http_server *fallback);
 
+struct http_conf;
+
+/* How many servers refuse handshakes because of their files. */
+unsigned ssl_broken_count(const struct http_conf *conf);
+
 /* What its ssl_* directives say. */
 const struct tls_settings *ssl_settings_of(const struct http_server *server);
