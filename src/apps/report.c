@@ -1,15 +1,19 @@
 /* What is told of instances, in the shape of pm2's jlist. Runs in: master. */
 #include "apps/apps_internal.h"
 #include "apps/launch.h"
+#include "base/file.h"
 #include "base/list.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TAIL_BYTES = 4096, TAIL_LINES = 15 };
+enum { TAIL_BYTES = 4096, TAIL_LINES = 15, PACKAGE_BYTES_MAX = 65536 };
 
 static void put(json_t *object, const char *name, json_t *value)
 {
@@ -37,6 +41,54 @@ static void put_paths(json_t *env, const struct instance *instance)
     free(pid);
 }
 
+/* As pm2 has it: absolute where it is a file of the app's folder. */
+static json_t *exec_path(const struct app_spec *spec)
+{
+    char path[PATH_MAX];
+
+    if (spec->script[0] != '/' && strchr(spec->script, ' ') == NULL &&
+        snprintf(path, sizeof path, "%s/%s", spec->cwd,
+                 spec->script + (strncmp(spec->script, "./", 2) == 0 ? 2 : 0)) < PATH_MAX &&
+        access(path, F_OK) == 0)
+        return text(path);
+    return text(spec->script);
+}
+
+/* Who the runner is: asked once, for it never changes. */
+static const char *user_name(void)
+{
+    static char name[64];
+    const struct passwd *user;
+
+    if (name[0] == '\0') {
+        user = getpwuid(geteuid());
+        if (user != NULL)
+            snprintf(name, sizeof name, "%s", user->pw_name);
+        else
+            snprintf(name, sizeof name, "%u", (unsigned)geteuid());
+    }
+    return name;
+}
+
+/* Of the package that the app's folder is, if it is one. */
+static json_t *version(const struct app_spec *spec)
+{
+    char path[PATH_MAX];
+    char *bytes = NULL;
+    json_t *package;
+    json_t *result;
+    size_t len = 0;
+
+    if (snprintf(path, sizeof path, "%s/package.json", spec->cwd) < PATH_MAX)
+        bytes = file_read(path, PACKAGE_BYTES_MAX, &len);
+    package = bytes == NULL ? NULL : json_loadb(bytes, len, 0, NULL);
+    result = json_object_get(package, "version");
+    result = json_is_string(result) ? json_incref(result) : text("N/A");
+    json_decref(package);
+    free(bytes);
+    return result;
+}
+
 static void put_spec(json_t *env, const struct app_spec *spec)
 {
     put(env, "namespace", text(spec->namespace));
@@ -45,11 +97,17 @@ static void put_spec(json_t *env, const struct app_spec *spec)
         text(spec->interpreter != NULL ? spec->interpreter
              : launch_is_node(spec)    ? "node"
                                        : "none"));
-    put(env, "pm_exec_path", text(spec->script));
+    put(env, "pm_exec_path", exec_path(spec));
     put(env, "pm_cwd", text(spec->cwd));
     put(env, "watch", json_boolean(spec->watch.on));
     put(env, "autorestart", json_boolean(spec->autorestart));
-    put(env, "username", text(spec->uid));
+    put(env, "username", text(spec->uid != NULL ? spec->uid : user_name()));
+    put(env, "autostart", json_boolean(spec->autostart));
+    put(env, "treekill", json_boolean(spec->treekill));
+    put(env, "instance_var", text(spec->instance_var));
+    put(env, "kill_timeout", json_integer((json_int_t)spec->kill_timeout_ms));
+    put(env, "merge_logs", json_boolean(spec->merge_logs));
+    put(env, "version", version(spec));
     put(env, "cron_restart", text(spec->cron));
     put(env, "max_memory_restart",
         spec->max_memory_bytes == 0 ? NULL : json_integer((json_int_t)spec->max_memory_bytes));

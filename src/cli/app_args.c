@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { FLAG_BYTES = 80 };
+
 /* How a flag is followed by a value. */
 enum takes { TAKES_NOTHING, TAKES_VALUE, TAKES_MAYBE /* else it is the empty text */ };
 
@@ -46,11 +48,11 @@ static const struct flag flags[] = {
     SWITCH("auto-exit", NULL, auto_exit, ARGS_SPECS | ARGS_SERVE | ARGS_STATE),
     SWITCH("attach", NULL, attach, ARGS_SPECS),
     VALUE("env", NULL, env_name, ARGS_SPECS),
-    VALUE("only", NULL, only, ARGS_SPECS),
+    VALUE("only", NULL, only, ARGS_SPECS | ARGS_DELETE),
     VALUE("parallel", NULL, parallel, ARGS_SPECS),
-    VALUE("domain", NULL, domain, ARGS_SPECS | ARGS_SERVE),
-    VALUE("path", NULL, path, ARGS_SPECS | ARGS_SERVE),
-    VALUE("listen", NULL, listen, ARGS_SPECS | ARGS_SERVE),
+    VALUE("domain", NULL, domain, ARGS_SPECS),
+    VALUE("path", NULL, path, ARGS_SPECS),
+    VALUE("listen", NULL, listen, ARGS_SPECS),
     MAYBE("domain", NULL, domain, ARGS_DELETE),
     SWITCH("err", NULL, err, ARGS_LOGS),
     SWITCH("out", NULL, out, ARGS_LOGS),
@@ -164,9 +166,18 @@ static bool take_option(struct cursor *cursor, const struct option *option, cons
     return value != NULL && set(cursor, option, text_value(option, value));
 }
 
+/* "max_restarts" as "--max-restarts". */
+static void as_flag(char out[FLAG_BYTES], const char *name)
+{
+    snprintf(out, FLAG_BYTES, "--%.64s", name);
+    for (char *at = out; (at = strchr(at, '_')) != NULL;)
+        *at = '-';
+}
+
 static bool unknown(const struct cursor *cursor, const char *argument)
 {
     const char *names[192];
+    char key[FLAG_BYTES];
     const char *near;
     size_t count = 0;
     size_t len = strcspn(argument, "=");
@@ -182,7 +193,8 @@ static bool unknown(const struct cursor *cursor, const char *argument)
     near = nearest_name(slice_make(argument + 2, len - 2), names, count);
     if (near == NULL)
         return complain("unknown option \"%s\"", argument);
-    fprintf(stderr, "pelayan: unknown option \"%s\": did you mean \"--%s\"?\n", argument, near);
+    as_flag(key, near);
+    fprintf(stderr, "pelayan: unknown option \"%s\": did you mean \"%s\"?\n", argument, key);
     return false;
 }
 
@@ -272,7 +284,8 @@ void app_args_fini(struct app_args *args)
 
 void app_args_each(unsigned groups, void (*put)(void *context, const char *flag), void *context)
 {
-    char name[80];
+    char name[FLAG_BYTES];
+    char key[FLAG_BYTES];
 
     for (size_t i = 0; i < COUNT(flags); i++) {
         if (is_taken(&flags[i], groups)) {
@@ -286,9 +299,8 @@ void app_args_each(unsigned groups, void (*put)(void *context, const char *flag)
 
         if (app_options[i].kind == OPTION_NOTHING || app_options[i].kind == OPTION_OTHER)
             continue;
-        snprintf(name, sizeof name, "--%s%s", no ? "no-" : "", app_options[i].name);
-        for (char *at = name; (at = strchr(at, '_')) != NULL;)
-            *at = '-';
+        snprintf(key, sizeof key, "%s%s", no ? "no-" : "", app_options[i].name);
+        as_flag(name, key);
         put(context, name);
     }
 }

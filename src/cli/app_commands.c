@@ -8,9 +8,11 @@
 #include "cli/app_shared.h"
 #include "cli/home.h"
 
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 int app_code(int asked)
@@ -47,15 +49,79 @@ static int get_list(const char *target, json_t **list)
     return app_code(asked);
 }
 
+struct list_look app_look(const struct app_args *args)
+{
+    struct list_look look = {.colour = app_colour(args), .mini = args->mini_list};
+    struct winsize size;
+
+    if (isatty(STDOUT_FILENO) == 1 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+        look.width = size.ws_col;
+    return look;
+}
+
+static bool matches(const char *name, const char *word, size_t len)
+{
+    char pattern[256];
+    regex_t regex;
+    bool found;
+
+    if (len < 3 || len >= sizeof pattern || word[0] != '/' || word[len - 1] != '/')
+        return false;
+    snprintf(pattern, sizeof pattern, "%.*s", (int)len - 2, word + 1);
+    if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        return false;
+    found = regexec(&regex, name, 0, NULL, 0) == 0;
+    regfree(&regex);
+    return found;
+}
+
+bool app_is_selected(json_t *instance, const char *word)
+{
+    json_t *env = json_object_get(instance, "pm2_env");
+    const char *name = json_string_value(json_object_get(instance, "name"));
+    const char *space = json_string_value(json_object_get(env, "namespace"));
+    char id[16];
+
+    snprintf(id, sizeof id, "%d", (int)json_integer_value(json_object_get(instance, "pm_id")));
+    return strcmp(word, "all") == 0 || strcmp(id, word) == 0 ||
+           (name != NULL && (strcmp(name, word) == 0 || matches(name, word, strlen(word)))) ||
+           (space != NULL && strcmp(space, word) == 0);
+}
+
+/* The apps that the words name; all without words. */
+int app_logs_list(const struct app_args *args, json_t **list)
+{
+    int code = 0;
+
+    if (args->word_count == 0)
+        return get_list(NULL, list);
+    *list = json_array();
+    for (size_t i = 0; i < args->word_count && code == 0; i++) {
+        json_t *more = NULL;
+
+        code = get_list(args->words[i], &more);
+        json_array_extend(*list, more);
+        json_decref(more);
+    }
+    return code;
+}
+
 static int print_list(const struct app_args *args)
 {
+    struct list_look look = app_look(args);
     json_t *list = NULL;
     int code = get_list(NULL, &list);
 
+    if (code == 0 && !app_list_sort(list, args->sort)) {
+        fprintf(stderr,
+                "pelayan: --sort knows name, id, pid, cpu, memory, uptime, status and restarts"
+                " (\"cpu:desc\" for the largest first)\n");
+        code = 1;
+    }
     if (code == 0 && args->json)
         print_json(list, JSON_COMPACT);
     else if (code == 0)
-        app_list_print(stdout, list, app_colour(args));
+        app_list_print(stdout, list, &look);
     json_decref(list);
     return code;
 }
@@ -216,7 +282,7 @@ int app_pid(const struct run_options *options, int argc, char **argv)
 static int run_logs(const struct app_args *args, const char *command)
 {
     json_t *list = NULL;
-    int code = get_list(args->word_count > 0 ? args->words[0] : NULL, &list);
+    int code = app_logs_list(args, &list);
 
     (void)command;
     if (code == 0)
@@ -242,7 +308,13 @@ static int ask_target(const char *what, const char *target, const char *name, co
 
 static int run_flush(const struct app_args *args, const char *command)
 {
-    return ask_target(command, args->word_count > 0 ? args->words[0] : "all", NULL, NULL);
+    int code = 0;
+
+    if (args->word_count == 0)
+        return ask_target(command, "all", NULL, NULL);
+    for (size_t i = 0; i < args->word_count && code == 0; i++)
+        code = ask_target(command, args->words[i], NULL, NULL);
+    return code;
 }
 
 int app_flush(const struct run_options *options, int argc, char **argv)

@@ -22,3 +22,7 @@ int app_simple(const struct run_options *options, int argc, char **argv); /* sav
 int app_resurrect(const struct run_options *options, int argc, char **argv);
 int app_kill(const struct run_options *options, int argc, char **argv);
 int app_update(const struct run_options *options, int argc, char **argv);
+
+/* app_report.c */
+int app_report(const struct run_options *options, int argc, char **argv);
+int app_slist(const struct run_options *options, int argc, char **argv);

@@ -43,14 +43,16 @@ static bool start(const struct here *here)
  * with --auto-exit the end of the last app does. */
 static void ask_and_show(const struct here *here)
 {
+    struct app_args show = *here->args;
     json_t *list = NULL;
     int code;
 
+    show.word_count = 0; /* they are scripts and files */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (!start(here))
         end_with(here, 1);
     home_ask("list", json_object(), HOME_IF_RUNNING, &list);
-    code = app_logs_run(list, here->args);
+    code = app_logs_run(list, &show);
     if (here->args->auto_exit)
         end_with(here, (char)code);
     _exit(code);

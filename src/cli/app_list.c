@@ -2,13 +2,14 @@
 #include "cli/app_list.h"
 
 #include "base/list.h"
+#include "base/slice.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { CELL_BYTES = 160, COLUMNS = 11 };
+enum { CELL_BYTES = LIST_CELL_BYTES, COLUMNS = 13, SORTED_MAX = 4096 };
 
 static const char *text_at(json_t *object, const char *name)
 {
@@ -43,7 +44,7 @@ static void print_since(char *out, json_int_t wall_ms)
         snprintf(out, CELL_BYTES, "%" PRId64 "D", (int64_t)seconds / 86400);
 }
 
-static void print_bytes(char *out, json_int_t bytes)
+void app_list_bytes(char out[LIST_CELL_BYTES], json_int_t bytes)
 {
     if (bytes < 1024 * 1024)
         snprintf(out, CELL_BYTES, "%.1fkb", (double)bytes / 1024);
@@ -66,6 +67,18 @@ static void cell_name(json_t *instance, char *out)
 static void cell_namespace(json_t *instance, char *out)
 {
     snprintf(out, CELL_BYTES, "%s", text_at(json_object_get(instance, "pm2_env"), "namespace"));
+}
+
+static void cell_version(json_t *instance, char *out)
+{
+    const char *version = text_at(json_object_get(instance, "pm2_env"), "version");
+
+    snprintf(out, CELL_BYTES, "%s", version[0] == '\0' ? "N/A" : version);
+}
+
+static void cell_user(json_t *instance, char *out)
+{
+    snprintf(out, CELL_BYTES, "%s", text_at(json_object_get(instance, "pm2_env"), "username"));
 }
 
 static void cell_mode(json_t *instance, char *out)
@@ -108,7 +121,7 @@ static void cell_cpu(json_t *instance, char *out)
 
 static void cell_memory(json_t *instance, char *out)
 {
-    print_bytes(out, number_at(json_object_get(instance, "monit"), "memory"));
+    app_list_bytes(out, number_at(json_object_get(instance, "monit"), "memory"));
 }
 
 static void cell_watching(json_t *instance, char *out)
@@ -118,21 +131,25 @@ static void cell_watching(json_t *instance, char *out)
     snprintf(out, CELL_BYTES, "%s", on ? "enabled" : "disabled");
 }
 
-static const struct {
+/* pm2's, in its order. The least important go first where there is little room. */
+static const struct column {
     const char *title;
     void (*cell)(json_t *instance, char *out);
+    unsigned importance;
 } columns[COLUMNS] = {
-    {"id", cell_id},
-    {"name", cell_name},
-    {"namespace", cell_namespace},
-    {"mode", cell_mode},
-    {"pid", cell_pid},
-    {"uptime", cell_uptime},
-    {"\xe2\x86\xba", cell_restarts},
-    {"status", cell_status},
-    {"cpu", cell_cpu},
-    {"mem", cell_memory},
-    {"watching", cell_watching},
+    {"id", cell_id, 9},
+    {"name", cell_name, 10},
+    {"namespace", cell_namespace, 3},
+    {"version", cell_version, 2},
+    {"mode", cell_mode, 4},
+    {"pid", cell_pid, 5},
+    {"uptime", cell_uptime, 6},
+    {"\xe2\x86\xba", cell_restarts, 7},
+    {"status", cell_status, 9},
+    {"cpu", cell_cpu, 8},
+    {"mem", cell_memory, 8},
+    {"user", cell_user, 1},
+    {"watching", cell_watching, 0},
 };
 
 /* Columns on a terminal: bytes that begin a character. */
@@ -152,16 +169,21 @@ static const char *colour_of(const char *status)
     return strcmp(status, "errored") == 0 ? "\033[31m" : "\033[33m";
 }
 
+/* The table's look: how wide each column is, and 0 for those that there is no room for. */
 static void print_rule(FILE *out, const size_t *widths, const char *left, const char *middle,
                        const char *right)
 {
-    fputs(left, out);
+    const char *before = left;
+
     for (size_t i = 0; i < COLUMNS; i++) {
+        if (widths[i] == 0)
+            continue;
+        fputs(before, out);
         for (size_t dash = 0; dash < widths[i] + 2; dash++)
             fputs("\xe2\x94\x80", out);
-        fputs(i + 1 < COLUMNS ? middle : right, out);
+        before = middle;
     }
-    fputc('\n', out);
+    fprintf(out, "%s\n", right);
 }
 
 static void print_cell(FILE *out, const char *text, size_t width, const char *colour)
@@ -188,31 +210,186 @@ static void measure(json_t *list, size_t *widths)
     }
 }
 
-void app_list_print(FILE *out, json_t *list, bool colour)
+static size_t total_width(const size_t *widths)
+{
+    size_t total = 1;
+
+    for (size_t i = 0; i < COLUMNS; i++)
+        total += widths[i] == 0 ? 0 : widths[i] + 3;
+    return total;
+}
+
+static void make_fit(size_t *widths, unsigned width)
+{
+    for (unsigned importance = 0; importance < 10 && total_width(widths) > width; importance++) {
+        for (size_t i = 0; i < COLUMNS; i++) {
+            if (columns[i].importance == importance)
+                widths[i] = 0;
+        }
+    }
+}
+
+static void print_row(FILE *out, json_t *instance, const size_t *widths, bool colour)
+{
+    char text[CELL_BYTES];
+
+    for (size_t i = 0; i < COLUMNS; i++) {
+        bool painted = colour && columns[i].cell == cell_status;
+
+        if (widths[i] == 0)
+            continue;
+        columns[i].cell(instance, text);
+        print_cell(out, text, widths[i], painted ? colour_of(text) : "");
+    }
+    fputs("\xe2\x94\x82\n", out);
+}
+
+static void print_mini(FILE *out, json_t *instance)
+{
+    static const struct {
+        const char *title;
+        void (*cell)(json_t *instance, char *out);
+    } lines[] = {
+        {"namespace", cell_namespace}, {"version", cell_version}, {"pid", cell_pid},
+        {"pm2 id", cell_id},           {"status", cell_status},   {"mode", cell_mode},
+        {"restarted", cell_restarts},  {"uptime", cell_uptime},   {"memory usage", cell_memory},
+        {"watching", cell_watching}};
+    char text[CELL_BYTES];
+
+    fprintf(out, "+--- %s\n", text_at(instance, "name"));
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        lines[i].cell(instance, text);
+        fprintf(out, "%s : %s\n", lines[i].title, text);
+    }
+    fputc('\n', out);
+}
+
+void app_list_print(FILE *out, json_t *list, const struct list_look *look)
 {
     size_t widths[COLUMNS];
     json_t *instance;
     size_t index;
 
+    if (look->mini) {
+        json_array_foreach(list, index, instance) print_mini(out, instance);
+        return;
+    }
     measure(list, widths);
+    if (look->width > 0)
+        make_fit(widths, look->width);
     print_rule(out, widths, "\xe2\x94\x8c", "\xe2\x94\xac", "\xe2\x94\x90");
-    for (size_t i = 0; i < COLUMNS; i++)
-        print_cell(out, columns[i].title, widths[i], colour ? "\033[1;36m" : "");
+    for (size_t i = 0; i < COLUMNS; i++) {
+        if (widths[i] > 0)
+            print_cell(out, columns[i].title, widths[i], look->colour ? "\033[1;36m" : "");
+    }
     fputs("\xe2\x94\x82\n", out);
     print_rule(out, widths, "\xe2\x94\x9c", "\xe2\x94\xbc", "\xe2\x94\xa4");
-    json_array_foreach(list, index, instance)
-    {
-        for (size_t i = 0; i < COLUMNS; i++) {
-            char text[CELL_BYTES];
-            bool painted = colour && columns[i].cell == cell_status;
-
-            columns[i].cell(instance, text);
-            print_cell(out, text, widths[i], painted ? colour_of(text) : "");
-        }
-        fputs("\xe2\x94\x82\n", out);
-    }
+    json_array_foreach(list, index, instance) print_row(out, instance, widths, look->colour);
     print_rule(out, widths, "\xe2\x94\x94", "\xe2\x94\xb4", "\xe2\x94\x98");
 }
+
+/* ---- order */
+
+static json_t *field_name(json_t *instance)
+{
+    return json_object_get(instance, "name");
+}
+
+static json_t *field_id(json_t *instance)
+{
+    return json_object_get(instance, "pm_id");
+}
+
+static json_t *field_pid(json_t *instance)
+{
+    return json_object_get(instance, "pid");
+}
+
+static json_t *field_cpu(json_t *instance)
+{
+    return json_object_get(json_object_get(instance, "monit"), "cpu");
+}
+
+static json_t *field_memory(json_t *instance)
+{
+    return json_object_get(json_object_get(instance, "monit"), "memory");
+}
+
+static json_t *field_uptime(json_t *instance)
+{
+    return json_object_get(json_object_get(instance, "pm2_env"), "pm_uptime");
+}
+
+static json_t *field_status(json_t *instance)
+{
+    return json_object_get(json_object_get(instance, "pm2_env"), "status");
+}
+
+static json_t *field_restarts(json_t *instance)
+{
+    return json_object_get(json_object_get(instance, "pm2_env"), "restart_time");
+}
+
+static const struct {
+    const char *names;
+    json_t *(*get)(json_t *instance);
+} fields[] = {
+    {"name", field_name},         {"id pm_id", field_id},
+    {"pid", field_pid},           {"cpu", field_cpu},
+    {"memory mem", field_memory}, {"uptime", field_uptime},
+    {"status", field_status},     {"restart restarts", field_restarts},
+};
+
+struct order {
+    json_t *(*get)(json_t *instance);
+    int sign;
+};
+
+static int compare(const void *a, const void *b, void *data)
+{
+    const struct order *order = data;
+    json_t *x = order->get(*(json_t *const *)a);
+    json_t *y = order->get(*(json_t *const *)b);
+    double difference = json_number_value(x) - json_number_value(y);
+    int result = difference < 0 ? -1 : difference > 0;
+
+    if (json_is_string(x) && json_is_string(y))
+        result = strcmp(json_string_value(x), json_string_value(y));
+    if (result != 0)
+        return result * order->sign;
+    difference = json_number_value(field_id(*(json_t *const *)a)) -
+                 json_number_value(field_id(*(json_t *const *)b));
+    return difference < 0 ? -1 : difference > 0;
+}
+
+bool app_list_sort(json_t *list, const char *by)
+{
+    struct order order = {.sign = 1};
+    size_t count = json_array_size(list);
+    json_t *sorted[SORTED_MAX];
+    char name[32];
+
+    snprintf(name, sizeof name, "%s", by == NULL ? "name" : by);
+    name[strcspn(name, ":")] = '\0';
+    if (by != NULL && strcmp(by + strcspn(by, ":"), ":desc") == 0)
+        order.sign = -1;
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        if (slice_has_word(fields[i].names, name))
+            order.get = fields[i].get;
+    }
+    if (order.get == NULL)
+        return false;
+    if (count > SORTED_MAX)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = json_incref(json_array_get(list, i));
+    qsort_r(sorted, count, sizeof sorted[0], compare, &order);
+    for (size_t i = 0; i < count; i++)
+        json_array_set_new(list, i, sorted[i]);
+    return true;
+}
+
+/* ---- one of them */
 
 static void describe_value(FILE *out, const char *name, json_t *value)
 {
@@ -234,6 +411,7 @@ void app_list_describe(FILE *out, json_t *instance)
     static const char *const names[] = {"status",
                                         "name",
                                         "namespace",
+                                        "version",
                                         "pm_id",
                                         "restart_time",
                                         "unstable_restarts",
@@ -254,6 +432,8 @@ void app_list_describe(FILE *out, json_t *instance)
                                         "socket",
                                         "watch",
                                         "autorestart",
+                                        "username",
+                                        "created_at",
                                         "max_memory_restart",
                                         "cron_restart",
                                         "env"};

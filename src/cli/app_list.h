@@ -6,6 +6,19 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* `list` is in the shape of jlist. Colour only if `colour`. */
-void app_list_print(FILE *out, json_t *list, bool colour);
+struct list_look {
+    bool colour;
+    bool mini;      /* pm2's --mini-list: lines instead of a table */
+    unsigned width; /* of the terminal; 0: as wide as need be */
+};
+
+/* `list` is in the shape of jlist. */
+void app_list_print(FILE *out, json_t *list, const struct list_look *look);
 void app_list_describe(FILE *out, json_t *instance);
+
+/* Sorts by "FIELD" or "FIELD:desc"; NULL: by name, as pm2 does. False: there is no such field. */
+bool app_list_sort(json_t *list, const char *by);
+
+/* Bytes as a person reads them: "12.3mb". */
+enum { LIST_CELL_BYTES = 160 };
+void app_list_bytes(char out[LIST_CELL_BYTES], json_int_t bytes);

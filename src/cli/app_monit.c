@@ -89,10 +89,11 @@ static void put_table(struct monit *monit, json_t *list)
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
+    struct list_look look = {.colour = monit->colour, .width = monit->size.ws_col};
 
     if (out == NULL)
         return;
-    app_list_print(out, list, monit->colour);
+    app_list_print(out, list, &look);
     if (fclose(out) == 0)
         put_lines(monit, slice_make(text, len), true);
     free(text);

@@ -3,13 +3,17 @@
 #include "apps/ecosystem.h"
 #include "apps/spec.h"
 #include "base/diag.h"
+#include "base/list.h"
+#include "base/slice.h"
 #include "cli/app_args.h"
 #include "cli/app_commands.h"
 #include "cli/app_logs.h"
+#include "cli/app_serve.h"
 #include "cli/app_shared.h"
 #include "cli/app_site.h"
 #include "cli/home.h"
 #include "cli/site_server.h"
+#include "config/loader.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -80,7 +84,8 @@ static bool is_wanted(json_t *app, const char *only)
 }
 
 /* The apps of a file, with the flags laid over them. NULL: message printed. */
-static json_t *from_file(const char *path, const struct app_args *args)
+static json_t *from_file(const struct run_options *options, const char *path,
+                         const struct app_args *args)
 {
     struct diag diag;
     json_t *file;
@@ -100,7 +105,8 @@ static json_t *from_file(const char *path, const struct app_args *args)
         if (!is_wanted(app, args->only))
             continue;
         json_object_update(app, args->spec);
-        if (!json_is_object(app) || !check(app, args->env_name)) {
+        if (!json_is_object(app) || !check(app, args->env_name) ||
+            !app_serve_expand(options, app)) {
             json_decref(result);
             result = NULL;
             break;
@@ -170,32 +176,21 @@ static int change_known(const char *what, const struct app_args *args, const cha
 /* What follows a change that went well: domains, the list, the logs. */
 static int finish(const struct run_options *options, const struct app_args *args, const char *app)
 {
+    struct app_args show = *args;
     json_t *list = NULL;
+    int code;
 
     if (args->domain != NULL && !app_site_add(options, args, app))
         return 1;
     if (args->domain == NULL && !site_server_bring_back(options))
         return 1;
     app_show_after(0, args);
-    if (!args->attach)
-        return 0;
-    return app_code(home_ask("list", json_object(), HOME_IF_RUNNING, &list)) != 0
-               ? 1
-               : app_logs_run(list, args);
-}
-
-static bool is_selected(json_t *instance, const char *word)
-{
-    const char *name = json_string_value(json_object_get(instance, "name"));
-    const char *space = json_string_value(
-        json_object_get(json_object_get(instance, "pm2_env"), "namespace"));
-    size_t len = strlen(word);
-    char id[16];
-
-    snprintf(id, sizeof id, "%d", (int)json_integer_value(json_object_get(instance, "pm_id")));
-    return strcmp(id, word) == 0 || (name != NULL && strcmp(name, word) == 0) ||
-           (space != NULL && strcmp(space, word) == 0) ||
-           (len > 2 && word[0] == '/' && word[len - 1] == '/');
+    show.word_count = 0; /* they are scripts and files */
+    if (!args->attach || app_logs_list(&show, &list) != 0)
+        return args->attach ? 1 : 0;
+    code = app_logs_run(list, &show);
+    json_decref(list);
+    return code;
 }
 
 /* Is there an app of that name, number or namespace? */
@@ -213,7 +208,7 @@ static bool is_known(const char *word, bool *online)
         const char *status = json_string_value(
             json_object_get(json_object_get(instance, "pm2_env"), "status"));
 
-        if (!is_selected(instance, word))
+        if (!app_is_selected(instance, word))
             continue;
         known = true;
         *online = *online || (status != NULL && strcmp(status, "online") == 0);
@@ -230,27 +225,84 @@ struct plan {
     size_t known_count;
 };
 
-static bool add_file(struct plan *plan, const char *path, const struct app_args *args)
+static bool add_file(const struct run_options *options, struct plan *plan, const char *path,
+                     const struct app_args *args)
 {
-    json_t *apps = from_file(path, args);
+    json_t *apps = from_file(options, path, args);
 
     json_array_extend(plan->of_files, apps);
     json_decref(apps);
     return apps != NULL;
 }
 
-static bool add_word(struct plan *plan, const char *word, const struct app_args *args)
+static bool is_in_path(const char *word)
+{
+    struct slice rest = slice_of(getenv("PATH"));
+    struct slice folder;
+    char path[PATH_MAX];
+
+    while (slice_split(&rest, ':', &folder)) {
+        if (snprintf(path, sizeof path, "%.*s/%s", SLICE_ARG(folder), word) < PATH_MAX &&
+            access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The app that was perhaps meant, or NULL. Borrowed from `list`. */
+static const char *nearest_app(json_t *list, const char *word)
+{
+    const char *names[256];
+    size_t count = 0;
+    json_t *instance;
+    size_t index;
+
+    json_array_foreach(list, index, instance)
+    {
+        const char *name = json_string_value(json_object_get(instance, "name"));
+
+        if (name != NULL && count < COUNT(names))
+            names[count++] = name;
+    }
+    return nearest_name(slice_of(word), names, count);
+}
+
+/* A word that is nothing is said at once: it would only become an app that cannot run. */
+static bool is_something(const char *word, const struct app_args *args)
+{
+    const char *cwd = json_string_value(json_object_get(args->spec, "cwd"));
+    json_t *list = NULL;
+    const char *near;
+    char path[PATH_MAX];
+
+    if (strpbrk(word, "/ ") != NULL || is_script(word) || is_in_path(word))
+        return true;
+    if (cwd != NULL && snprintf(path, sizeof path, "%s/%s", cwd, word) < PATH_MAX &&
+        is_script(path))
+        return true;
+    home_ask("list", json_object(), HOME_IF_RUNNING, &list);
+    near = nearest_app(list, word);
+    fprintf(stderr, "pelayan: there is no program, script or app \"%s\"%s%s%s\n", word,
+            near == NULL ? "" : ": did you mean \"", near == NULL ? "" : near,
+            near == NULL ? "" : "\"?");
+    json_decref(list);
+    return false;
+}
+
+static bool add_word(const struct run_options *options, struct plan *plan, const char *word,
+                     const struct app_args *args)
 {
     bool online;
 
     if (ecosystem_is_file(word))
-        return add_file(plan, word, args);
+        return add_file(options, plan, word, args);
     if (!is_script(word) && strchr(word, ' ') == NULL && is_known(word, &online)) {
         if (!online || args->domain == NULL)
             plan->known[plan->known_count++] = word;
         return true;
     }
-    return json_array_append_new(plan->of_scripts, from_word(word, args)) == 0;
+    return is_something(word, args) &&
+           json_array_append_new(plan->of_scripts, from_word(word, args)) == 0;
 }
 
 /* The one app that --domain is about. NULL: message printed. */
@@ -297,14 +349,30 @@ static int carry_out(const struct run_options *options, const struct app_args *a
     return code == 0 ? finish(options, args, app) : code;
 }
 
+/* Behind a domain each instance has an address of its own, unless the user gives it one. */
+static void want_address(const struct app_args *args)
+{
+    static const char *const keys[] = {"balance", "socket", "port"};
+
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        if (json_object_get(args->spec, keys[i]) != NULL)
+            return;
+    }
+    if (args->domain != NULL)
+        json_object_set_new(args->spec, "balance", json_true());
+}
+
 static int run_start(const struct run_options *options, const struct app_args *args)
 {
     struct plan plan = {.of_files = json_array(), .of_scripts = json_array()};
     int code = 1;
-    bool good = args->word_count > 0 || add_file(&plan, "ecosystem.config.js", args);
+    bool good;
+
+    want_address(args);
+    good = args->word_count > 0 || add_file(options, &plan, "ecosystem.config.js", args);
 
     for (size_t i = 0; i < args->word_count && good; i++)
-        good = add_word(&plan, args->words[i], args);
+        good = add_word(options, &plan, args->words[i], args);
     if (good)
         code = carry_out(options, args, &plan);
     json_decref(plan.of_files);
@@ -365,7 +433,7 @@ static int change_file(const struct run_options *options, const char *what,
                        const struct app_args *args, const char *path)
 {
     bool ends = strcmp(what, "stop") == 0 || strcmp(what, "delete") == 0;
-    json_t *apps = from_file(path, args);
+    json_t *apps = from_file(options, path, args);
     json_t *app;
     size_t index;
     int code = apps == NULL;

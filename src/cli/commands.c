@@ -2,8 +2,11 @@
 #include "base/list.h"
 #include "cli/app_boot.h"
 #include "cli/app_commands.h"
+#include "cli/app_serve.h"
 #include "cli/cert.h"
 #include "cli/cli.h"
+#include "cli/completion.h"
+#include "cli/deploy.h"
 #include "cli/explain.h"
 #include "cli/hosts.h"
 #include "cli/usage.h"
@@ -65,6 +68,8 @@ const struct cli_command cli_commands[] = {
     {"flush", app_flush, "[NAME|ID]", "Empties the logs."},
     {"jlist", app_jlist, "", "The list as JSON, in pm2's shape."},
     {"prettylist", app_jlist, "", "The same for people."},
+    {"slist", app_slist, "[--json]", "The machine in numbers."},
+    {"report", app_report, "", "What to send along with a question."},
     {"pid", app_pid, "[NAME]", "Process ids."},
     {"id", app_pid, "NAME", "The ids of an app's instances."},
     {"sendSignal", app_signal, "SIGNAL NAME|ID", "Sends a signal."},
@@ -78,10 +83,16 @@ const struct cli_command cli_commands[] = {
      "Apps start with the system, and changes are saved."},
     {"unstartup", app_unstartup, "[systemd|openrc|sysv] [--user | -u USER]",
      "They do not any more."},
+    {"serve", app_serve, "[DIR] [PORT] [--spa] [--basic-auth-username u --basic-auth-password p]",
+     "Serves a folder of files with our own server, as an app."},
     {"init", app_init, "[simple]", "Writes an ecosystem.config.js to begin with."},
+    {"deploy", deploy_command, "[FILE] ENV [setup|update|revert [n]|curr|prev|list|exec CMD|REF]",
+     "Runs the deploy section of an ecosystem file over ssh and git."},
     {"hosts", hosts_command, "[NAME ...] [--write]",
      "The lines of /etc/hosts that the configured domains need; puts them there."},
     {"update", app_update, "", "This program takes over from the runner; the apps go on."},
+    {"completion", completion_command, "bash|zsh|fish",
+     "A script that completes commands, flags and names of apps."},
     {"ping", app_simple, "", "Starts the runner if it is not there."},
     {"kill", app_kill, "", "Stops all apps and the runner."},
     {NULL, NULL, NULL, NULL},
@@ -107,7 +118,12 @@ const char *cli_other_name(const char *name)
                  {"startOrGracefulReload", "reload"},
                  {"gracefulReload", "reload"},
                  {"updatePM2", "update"},
-                 {"ecosystem", "init"}};
+                 {"ecosystem", "init"},
+                 {"expose", "serve"},
+                 {"sysinfos", "slist"},
+                 {"imonit", "monit"},
+                 {"dash", "monit"},
+                 {"dashboard", "monit"}};
 
     for (size_t i = 0; i < COUNT(names); i++) {
         if (strcmp(names[i].name, name) == 0)

@@ -7,6 +7,7 @@
 #include "daemon/runner.h"
 #include "daemon/runner_home.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ json_t *home_environment(void)
     return runner_environment();
 }
 
+/* CLIENT_REFUSED: nobody was asked, and why has been printed. */
 static enum client_result exchange(const char *line, enum home_wish wish, struct arena *arena,
                                    struct slice *answer)
 {
@@ -36,13 +38,20 @@ static enum client_result exchange(const char *line, enum home_wish wish, struct
 
     if (home == NULL || !runner_socket_path(home, socket_path, sizeof socket_path)) {
         fputs("pelayan: the path of PELAYAN_HOME is too long for a socket\n", stderr);
-        return CLIENT_LOST;
+        return CLIENT_REFUSED;
     }
     result = client_exchange(socket_path, slice_of(line), arena, answer);
+    if (result == CLIENT_NOBODY && (errno == EACCES || errno == EPERM)) {
+        fprintf(stderr,
+                "pelayan: cannot use \"%s\": %s: its apps are somebody else's; PELAYAN_HOME names"
+                " another place\n",
+                socket_path, strerror(errno));
+        return CLIENT_REFUSED;
+    }
     if (result != CLIENT_NOBODY || wish != HOME_START)
         return result;
     if (!runner_start(home, false))
-        return CLIENT_LOST;
+        return CLIENT_REFUSED;
     return client_exchange(socket_path, slice_of(line), arena, answer);
 }
 
@@ -93,7 +102,7 @@ int home_ask(const char *what, json_t *request, enum home_wish wish, json_t **re
         code = take_answer(answer, result);
     else if (asked == CLIENT_NOBODY)
         code = 2;
-    else
+    else if (asked == CLIENT_LOST)
         fputs("pelayan: the app runner left before it answered\n", stderr);
     arena_drop(arena);
     free(line);
@@ -130,11 +139,11 @@ int home_update(void)
     text = json_dumps(request, JSON_COMPACT);
     if (arena != NULL && text != NULL && asprintf(&line, "%s\n", text) >= 0)
         asked = exchange(line, HOME_IF_RUNNING, arena, &answer);
-    if (asked == CLIENT_OK || asked == CLIENT_REFUSED)
+    if (asked == CLIENT_OK)
         code = take_answer(answer, NULL);
     else if (asked == CLIENT_NOBODY)
         code = 2;
-    else
+    else if (asked == CLIENT_LOST)
         fputs("pelayan: the app runner ended before it answered\n", stderr);
     arena_drop(arena);
     json_decref(request);

@@ -139,7 +139,8 @@ bool runner_start(const char *home, bool ends_with_apps)
     if (file_folders(home, 0700) && snprintf(path, sizeof path, "%s/start.lock", home) < PATH_MAX)
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || flock(fd, LOCK_EX) != 0) {
-        fprintf(stderr, "pelayan: cannot use \"%s\": %s\n", home, strerror(errno));
+        fprintf(stderr, "pelayan: cannot use \"%s\": %s; PELAYAN_HOME names another place\n", home,
+                strerror(errno));
         if (fd >= 0)
             close(fd);
         return false;
