@@ -293,6 +293,7 @@ static bool add_word(const struct run_options *options, struct plan *plan, const
                      const struct app_args *args)
 {
     bool online;
+    json_t *app;
 
     if (ecosystem_is_file(word))
         return add_file(options, plan, word, args);
@@ -301,8 +302,11 @@ static bool add_word(const struct run_options *options, struct plan *plan, const
             plan->known[plan->known_count++] = word;
         return true;
     }
-    return is_something(word, args) &&
-           json_array_append_new(plan->of_scripts, from_word(word, args)) == 0;
+    app = from_word(word, args);
+    if (app != NULL && is_something(word, args))
+        return json_array_append_new(plan->of_scripts, app) == 0;
+    json_decref(app);
+    return false;
 }
 
 /* The one app that --domain is about. NULL: message printed. */
