@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/completion.h"
 #include "cli/deploy.h"
+#include "cli/doctor.h"
 #include "cli/explain.h"
 #include "cli/hosts.h"
 #include "cli/usage.h"
@@ -49,6 +50,8 @@ const struct cli_command cli_commands[] = {
      "How the configuration would treat a request, with file and line of every step."},
     {"cert", cert_command, "ls|show|check|local|selfsigned|trust|untrust ...",
      "Looks at certificates (of the configuration, a file, a host), and makes those for local work."},
+    {"doctor", doctor_command, "[--json]",
+     "What on this machine stands in the configuration's way, and how to mend it."},
     {"start", app_start, "FILE|SCRIPT|COMMAND|NAME ... [--name x -i n --domain d ...] [-- ARGS]",
      "Runs apps: a script, a program, \"npm start\", an ecosystem file, or one that was stopped;"
      " with --domain behind that name."},
