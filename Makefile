@@ -7,7 +7,7 @@ export ONLY
 
 export JOBS
 
-.PHONY: all help setup run test story debug asan tsan fuzz lint format bench bench-check install package clean
+.PHONY: all help setup run test story debug asan tsan fuzz soak reproducible lint format bench bench-check install package clean
 .DEFAULT_GOAL := all
 
 all: ## build/pelayan: what users run
@@ -41,6 +41,13 @@ tsan: ## unit tests and a smoke of the rest under ThreadSanitizer
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (5) each
 	@tools/fuzz
+
+soak: all ## everything at once for SOAK_SECONDS (600): leaks, lost requests
+	@tools/setup test
+	@/usr/bin/python3 tests/soak/run.py
+
+reproducible: ## two builds in different folders give the same program
+	@tools/reproducible
 
 lint: ## clang-format, clang-tidy, cppcheck
 	@tools/lint

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "cli/doctor_internal.h"
+#include "cli/process.h"
 #include "config/files.h"
 #include "config/tree.h"
 #include "daemon/load.h"
@@ -110,26 +111,9 @@ long doctor_number(const char *path, long fallback)
     return number;
 }
 
-void doctor_process_name(long pid, char *out, size_t out_bytes)
-{
-    char path[64];
-    FILE *file;
-
-    out[0] = '\0';
-    snprintf(path, sizeof path, "/proc/%ld/comm", pid);
-    file = fopen(path, "re");
-    if (file == NULL)
-        return;
-    if (fgets(out, (int)out_bytes, file) == NULL)
-        out[0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
-    fclose(file);
-}
-
 long doctor_master(const struct doctor *doctor)
 {
     struct diag diag;
-    char name[64];
     pid_t pid = 0;
 
     if (doctor->manifest == NULL)
@@ -138,8 +122,7 @@ long doctor_master(const struct doctor *doctor)
     if (!pid_file_read(doctor->manifest->pid_path.data, &pid, &diag))
         pid = 0;
     diag_fini(&diag);
-    doctor_process_name(pid, name, sizeof name);
-    return strncmp(name, "pelayan", 7) == 0 ? pid : 0;
+    return process_is_ours(pid) ? pid : 0;
 }
 
 static void run_check(struct doctor *doctor, size_t index)

@@ -1,6 +1,7 @@
 /* pelayan doctor: whether each `listen` can be had, and who has it. Runs in: the process the user
  * started. */
 #include "cli/doctor_internal.h"
+#include "cli/process.h"
 #include "daemon/manifest.h"
 
 #include <ctype.h>
@@ -87,7 +88,7 @@ static void tell_owner(struct doctor *doctor, const struct manifest_listener *li
     if (owner == 0)
         doctor_find(doctor, DOCTOR_BAD, "%.*s is taken by a process that cannot be seen from here",
                     SLICE_ARG(listener->key));
-    doctor_process_name(owner, name, sizeof name);
+    process_name(owner, name, sizeof name);
     if (owner != 0)
         doctor_find(doctor, DOCTOR_BAD, "%.*s is taken by %s (process %ld)",
                     SLICE_ARG(listener->key), name, owner);

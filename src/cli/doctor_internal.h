@@ -51,9 +51,6 @@ void doctor_walk(struct doctor *doctor, void (*visit)(struct doctor *, const str
 /* A number from a file of /proc; `fallback` where there is none. */
 long doctor_number(const char *path, long fallback);
 
-/* The name of a process; "" if there is none. */
-void doctor_process_name(long pid, char *out, size_t out_bytes);
-
 /* The running master by the pid file, or 0. */
 long doctor_master(const struct doctor *doctor);
 

@@ -2,6 +2,7 @@
  * user started. */
 #include "base/diag.h"
 #include "cli/doctor_internal.h"
+#include "cli/process.h"
 #include "daemon/manifest.h"
 #include "daemon/options.h"
 #include "daemon/pid_file.h"
@@ -108,12 +109,14 @@ static void check_pid_file(struct doctor *doctor)
         doctor_find(doctor, DOCTOR_WARN, "%s", diag.first->message);
         doctor_mend(doctor, "rm %s, if nothing runs", path);
     } else {
-        doctor_process_name(pid, name, sizeof name);
+        process_name(pid, name, sizeof name);
+        bool ours = process_is_ours(pid);
+
         if (name[0] == '\0')
             doctor_find(doctor, DOCTOR_WARN, "%s names process %d, which is no more", path, pid);
-        else if (strncmp(name, "pelayan", 7) != 0)
+        else if (!ours)
             doctor_find(doctor, DOCTOR_WARN, "%s names process %d, which is %s", path, pid, name);
-        if (strncmp(name, "pelayan", 7) != 0)
+        if (!ours)
             doctor_mend(doctor, "nothing: the next start replaces it; until then -s has nobody to"
                                 " talk to");
     }
@@ -141,11 +144,10 @@ static void check_process(struct doctor *doctor, long pid)
 {
     char name[64];
 
-    doctor_process_name(pid, name, sizeof name);
+    process_name(pid, name, sizeof name);
     if (strcmp(name, "pelayan-worker") != 0)
         return;
-    doctor_process_name(parent_of(pid), name, sizeof name);
-    if (strncmp(name, "pelayan", 7) == 0)
+    if (process_is_ours(parent_of(pid)))
         return;
     doctor_find(doctor, DOCTOR_WARN, "worker %ld has no master: it only finishes what it has", pid);
     doctor_mend(doctor, "wait, or kill %ld", pid);

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/list.h"
+#include "cli/process.h"
 #include "config/files.h"
 #include "config/tree.h"
 #include "control/client.h"
@@ -71,7 +72,20 @@ static int send_signal(pid_t pid, const char *command)
     return 1;
 }
 
-/* A pid file that names nobody ends here; one that names a process without our socket gets the
+/* False: told. A file that was left behind may name whoever got its number since. */
+static bool is_master(pid_t pid, const char *pid_path)
+{
+    char name[64];
+
+    process_name(pid, name, sizeof name);
+    if (name[0] == '\0' || process_is_ours(pid))
+        return true;
+    fprintf(stderr, "pelayan: [error] process %d is \"%s\", not pelayan: \"%s\" was left behind\n",
+            (int)pid, name, pid_path);
+    return false;
+}
+
+/* A pid file that names nobody ends here; one that names a master without our socket gets the
  * signal. */
 static int by_signal(const char *pid_path, const char *command)
 {
@@ -81,7 +95,7 @@ static int by_signal(const char *pid_path, const char *command)
 
     diag_init(&diag);
     if (pid_file_read(pid_path, &pid, &diag)) {
-        code = send_signal(pid, command);
+        code = is_master(pid, pid_path) ? send_signal(pid, command) : 1;
         if (code == 0)
             fprintf(stderr,
                     "pelayan: [notice] no control socket beside \"%s\": a signal was sent, see"

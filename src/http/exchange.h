@@ -148,6 +148,10 @@ struct response {
     void (*on_room)(struct exchange *x); /* producer: the queue went below its mark; called at most
                                             once per response_wait_room() */
     bool wants_room;
+    struct body_filter
+        *held;          /* a filter that goes on when there is room, and before the producer */
+    bool held_producer; /* meanwhile response_wait_room() or response_end() were called */
+    bool held_end;
     struct header_list headers; /* the other fields, in order; last in the struct: not zeroed, see
                                    exchange_new() */
     struct header_list trailers;

@@ -19,7 +19,8 @@
 enum {
     ACCEPT_BATCH = 32,     /* connections taken from one listener before others get their turn */
     ACCEPT_PAUSE_MS = 500, /* when the system has no descriptor left */
-    IDLE_LOOKED_AT = 32,   /* to find one that may be closed */
+    ACCEPT_WARN_MS = 1000,
+    IDLE_LOOKED_AT = 32, /* to find one that may be closed */
 };
 
 struct http_loop *http_loop_new(struct loop *loop, struct http_shared *shared)
@@ -145,15 +146,21 @@ static bool somebody_waits(const struct http_listener *listener)
  * processor busy, and fill the log. */
 static void cannot_accept(struct http_listener *listener, int error)
 {
+    static _Thread_local uint64_t
+        quiet_until_ms; /* a loop is a thread: one line a second of each */
     const struct http_listen *listen = &listener->user->conf->listens[listener->index];
+    uint64_t now_ms = loop_now_ms(listener->http->loop);
 
     if (!somebody_waits(listener))
         return;
     if ((error == EMFILE || error == ENFILE) && make_place(listener->http))
         return;
-    log_write(error_log_of(listen->fallback->settings), LOG_LEVEL_CRIT, error,
-              "cannot accept a connection on %.*s, again in %d ms", SLICE_ARG(listener->key),
-              ACCEPT_PAUSE_MS);
+    if (now_ms >= quiet_until_ms)
+        log_write(error_log_of(listen->fallback->settings), LOG_LEVEL_CRIT, error,
+                  "cannot accept a connection on %.*s, again in %d ms", SLICE_ARG(listener->key),
+                  ACCEPT_PAUSE_MS);
+    if (now_ms >= quiet_until_ms)
+        quiet_until_ms = now_ms + ACCEPT_WARN_MS;
     loop_unwatch(&listener->io);
     listener->pause.on_expire = on_pause_over;
     deadline_arm(listener->http->loop, &listener->pause, ACCEPT_PAUSE_MS);

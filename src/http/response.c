@@ -99,7 +99,8 @@ bool response_end(struct exchange *x)
     assert(x->response.begun && !x->response.ended);
     bool ok = first == NULL || x->response.no_body || first->push(first, x, NULL);
 
-    x->response.ended = true;
+    x->response.held_end = x->response.held != NULL;
+    x->response.ended = !x->response.held_end;
     return ok;
 }
 
@@ -112,13 +113,46 @@ size_t response_room(const struct exchange *x, size_t limit)
 {
     size_t max = limit == 0 ? QUEUE_BYTES_MAX : limit;
 
+    if (x->response.held != NULL)
+        return 0;
     return x->response.queued_memory >= max ? 0 : max - x->response.queued_memory;
 }
 
 void response_wait_room(struct exchange *x, void (*on_room)(struct exchange *x))
 {
     x->response.on_room = on_room;
+    x->response.held_producer = x->response.held != NULL;
     x->response.wants_room = true;
+}
+
+void response_hold(struct exchange *x, struct body_filter *filter)
+{
+    assert(x->response.held == NULL && filter->more != NULL);
+    x->response.held = filter;
+    x->response.wants_room = true;
+}
+
+/* The filter's rest goes out first; then, with room again, it is the producer's turn. */
+void response_resume(struct exchange *x)
+{
+    struct response *response = &x->response;
+    struct body_filter *held = response->held;
+
+    if (held == NULL) {
+        response->on_room(x);
+        return;
+    }
+    response->held = NULL;
+    if (!held->more(held, x)) {
+        exchange_abort(x, false);
+        return;
+    }
+    if (response->held == NULL) {
+        response->ended = response->held_end;
+        response->wants_room = response->held_producer;
+        response->held_producer = false;
+    }
+    response_flush(x);
 }
 
 bool response_header(struct exchange *x, const char *name, struct slice value)

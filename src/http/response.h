@@ -34,6 +34,9 @@ size_t response_room(const struct exchange *x, size_t limit);
 /* Calls on_room once when the queue has drained below half the mark. */
 void response_wait_room(struct exchange *x, void (*on_room)(struct exchange *x));
 
+/* For codecs, when there is room: who waits for it goes on. Inside their flush, as on_room. */
+void response_resume(struct exchange *x);
+
 /* Appends a field to the response; slices must outlive the exchange's sending (arena). */
 bool response_header(struct exchange *x, const char *name, struct slice value);
 
@@ -78,7 +81,13 @@ struct body_filter {
     /* Takes the chunk over; passes what comes of it to body_filter_pass(filter, ...). chunk NULL:
      * the end. False: no memory or failure. */
     bool (*push)(struct body_filter *filter, struct exchange *x, struct chunk *chunk);
+    /* For one that makes much of little: goes on after response_hold(). NULL: never holds. */
+    bool (*more)(struct body_filter *filter, struct exchange *x);
 };
+
+/* From push() or more(): the queue is full and the filter has kept the rest, maybe the end too. Its
+ * more() is called when there is room; until then the producer finds none. One filter at a time. */
+void response_hold(struct exchange *x, struct body_filter *filter);
 
 /* Appends to the chain: filters of features later in the list are nearer to the wire. */
 void response_add_filter(struct exchange *x, struct body_filter *filter);

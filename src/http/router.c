@@ -384,6 +384,7 @@ struct found {
     const struct http_location *location; /* NULL: nothing */
     bool settled;                         /* no regex of a level above is to be asked */
     bool add_slash;
+    const struct http_location *gave_up; /* its regex hit a limit: `location` means nothing */
 };
 
 static struct found find_static(const struct location_tree *tree, struct slice uri)
@@ -405,12 +406,20 @@ static struct found find_static(const struct location_tree *tree, struct slice u
     return (struct found){.location = prefix};
 }
 
+/* A regex that gave up may have been the one that forbids: then nothing is found. */
 static const struct http_location *find_regex(const struct location_tree *tree, struct slice uri,
-                                              struct subject *subject)
+                                              struct subject *subject, struct found *found)
 {
-    for (size_t i = 0; i < tree->regex_count; i++)
-        if (regex_match(tree->regexes[i]->regex, uri, subject) == REGEX_YES)
+    for (size_t i = 0; i < tree->regex_count; i++) {
+        enum regex_match match = regex_match(tree->regexes[i]->regex, uri, subject);
+
+        if (match == REGEX_YES)
             return tree->regexes[i];
+        if (match == REGEX_FAILED) {
+            *found = (struct found){.gave_up = tree->regexes[i], .settled = true};
+            return NULL;
+        }
+    }
     return NULL;
 }
 
@@ -425,7 +434,7 @@ static struct found within(const struct http_location *location, struct slice ur
 
     if (location != NULL && location->nested != NULL)
         inner = find_level(location->nested, uri, subject);
-    if (inner.location == NULL)
+    if (inner.location == NULL && inner.gave_up == NULL)
         inner.location = location;
     return inner;
 }
@@ -445,7 +454,7 @@ static struct found find_level(const struct location_tree *tree, struct slice ur
     found = within(found.location, uri, subject);
     if (found.settled || is_final)
         return found;
-    const struct http_location *regex = find_regex(tree, uri, subject);
+    const struct http_location *regex = find_regex(tree, uri, subject, &found);
 
     if (regex == NULL)
         return found;
@@ -481,18 +490,22 @@ static enum route_result add_slash_to(struct exchange *x, const struct http_loca
 
 enum route_result router_choose_location(struct exchange *x)
 {
-    bool add_slash = false;
+    struct found found = {.location = NULL};
 
     if ((x->flags & X_NAMED) == 0) {
-        x->location = NULL;
         x->settings = x->server->settings;
         if (x->server->locations != NULL)
-            x->location = location_tree_find(x->server->locations, x->request.uri, &x->subject,
-                                             &add_slash);
+            found = find_level(x->server->locations, x->request.uri, &x->subject);
+        x->location = found.location;
         if (x->location != NULL)
             x->settings = x->location->settings;
     }
+    if (found.gave_up != NULL) {
+        log_about(&x->log, LOG_LEVEL_ALERT, 0, "matching location \"%.*s\" gave up at a limit",
+                  SLICE_ARG(found.gave_up->name));
+        return ROUTE_GAVE_UP;
+    }
     if (core_of(x)->internal && (x->flags & X_INTERNAL) == 0)
         return ROUTE_INTERNAL_ONLY;
-    return add_slash ? add_slash_to(x, x->location) : ROUTE_FOUND;
+    return found.add_slash ? add_slash_to(x, x->location) : ROUTE_FOUND;
 }

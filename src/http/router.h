@@ -12,6 +12,7 @@ struct diag;
 enum route_result {
     ROUTE_FOUND,     /* x->location (NULL: the server itself) and x->settings are set */
     ROUTE_ADD_SLASH, /* "/x" where "/x/" is passed on: x->response.location is set, answer 301 */
+    ROUTE_GAVE_UP,   /* a regex hit its limit, which is logged: 500 */
     ROUTE_INTERNAL_ONLY, /* an `internal` location from outside: 404 */
 };
 

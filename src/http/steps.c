@@ -169,6 +169,8 @@ static enum verdict step_location(struct exchange *x)
         return fail(x, 301);
     if (result == ROUTE_INTERNAL_ONLY)
         return fail(x, 404);
+    if (result == ROUTE_GAVE_UP)
+        return fail(x, 500);
     x->log.log = error_log_of(x->settings);
     if (body_too_large(x) && !x->body.started) {
         log_about(&x->log, LOG_LEVEL_ERROR, 0, "client intended to send too large body: %lld bytes",

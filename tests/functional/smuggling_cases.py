@@ -532,3 +532,17 @@ H2 = [
     ("CONNECT with a path", fields(method="CONNECT"), None, (PROTOCOL, 400, 405)),
     ("TRACE", fields(method="TRACE"), None, 405),
 ]  # fmt: skip
+
+
+def write_requests(folder):
+    """A file each: what the fuzzers of requests begin with."""
+    for group, rows in REQUESTS.items():
+        for number, (_, sent, _) in enumerate(rows):
+            with open(f"{folder}/{group}-{number}", "wb") as file:
+                file.write(sent.encode("latin-1"))
+
+
+if __name__ == "__main__":
+    import sys
+
+    write_requests(sys.argv[1])

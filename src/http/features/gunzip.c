@@ -12,24 +12,36 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { GZIP_WINDOW = 15 + 16 }; /* the largest window, with gzip's head and tail */
+enum {
+    GZIP_WINDOW = 15 + 16, /* the largest window, with gzip's head and tail */
+    AHEAD_BYTES = 4 * BUF_BYTES,
+};
 
 struct gunzip_conf {
     bool on;
 };
 
+/* A thousand bytes may come of one: what came in is kept until the client has taken what was made
+ * of it. */
 struct gunzip_filter {
     struct body_filter filter; /* first */
     struct exchange *x;
     z_stream stream;
-    bool ready; /* inflateInit2() was called */
-    bool ended; /* the stream's tail was seen */
+    struct chunk *first; /* not unpacked yet */
+    struct chunk **last;
+    struct buf *in;  /* a piece of a file chunk */
+    bool fed;        /* the stream has bytes of the first chunk */
+    bool ready;      /* inflateInit2() was called */
+    bool ended;      /* the stream's tail was seen */
+    bool end_wanted; /* no more chunks follow */
 };
 
 static void end(void *data)
 {
     struct gunzip_filter *gunzip = data;
 
+    chunk_release_all(gunzip->x, gunzip->first);
+    buf_unref(gunzip->in);
     if (gunzip->ready)
         (void)inflateEnd(&gunzip->stream);
 }
@@ -73,44 +85,92 @@ static bool unpack_some(struct gunzip_filter *gunzip, bool *more)
     return pass(gunzip, buf);
 }
 
-/* A gzip file may be several, one behind the other (RFC 1952, 2.2). */
-static bool unpack(struct gunzip_filter *gunzip, struct slice in)
+/* The next piece of a file into memory. */
+static bool read_piece(struct gunzip_filter *gunzip, struct chunk *chunk, struct slice *piece)
 {
-    z_stream *stream = &gunzip->stream;
-    bool more = in.len > 0;
+    ssize_t n;
 
-    stream->next_in = (unsigned char *)(uintptr_t)in.data;
-    stream->avail_in = (unsigned)in.len;
-    while (more) {
-        if (gunzip->ended && inflateReset(stream) != Z_OK)
+    if (gunzip->in == NULL)
+        gunzip->in = buf_get(loop_bufs(gunzip->x->loop));
+    if (gunzip->in == NULL)
+        return false;
+    do {
+        n = pread(chunk->fd, gunzip->in->data,
+                  chunk->file_bytes < gunzip->in->capacity ? (size_t)chunk->file_bytes
+                                                           : gunzip->in->capacity,
+                  chunk->offset);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return false;
+    chunk->offset += n;
+    chunk->file_bytes -= (uint64_t)n;
+    *piece = slice_make(gunzip->in->data, (size_t)n);
+    return true;
+}
+
+static bool feed(struct gunzip_filter *gunzip)
+{
+    struct chunk *chunk = gunzip->first;
+    struct slice piece = chunk->bytes;
+
+    if (chunk->fd >= 0 && !read_piece(gunzip, chunk, &piece))
+        return false;
+    gunzip->stream.next_in = (unsigned char *)(uintptr_t)piece.data;
+    gunzip->stream.avail_in = (unsigned)piece.len;
+    gunzip->fed = piece.len > 0;
+    return true;
+}
+
+/* What was fed is unpacked; the chunk goes when nothing of it is left. */
+static void take_chunk(struct gunzip_filter *gunzip)
+{
+    struct chunk *chunk = gunzip->first;
+
+    gunzip->fed = false;
+    if (chunk->fd >= 0 && chunk->file_bytes > 0)
+        return;
+    gunzip->first = chunk->next;
+    if (gunzip->first == NULL)
+        gunzip->last = &gunzip->first;
+    chunk_release(gunzip->x, chunk);
+}
+
+/* A gzip file may be several, one behind the other (RFC 1952, 2.2). */
+static bool unpack(struct gunzip_filter *gunzip)
+{
+    bool more = true;
+
+    if (!gunzip->fed && !feed(gunzip))
+        return false;
+    if (gunzip->fed) {
+        if (gunzip->ended && inflateReset(&gunzip->stream) != Z_OK)
             return false;
         gunzip->ended = false;
         if (!unpack_some(gunzip, &more))
             return false;
-        if (gunzip->ended && stream->avail_in == 0)
-            more = false;
     }
+    if (!gunzip->fed || !more || (gunzip->ended && gunzip->stream.avail_in == 0))
+        take_chunk(gunzip);
     return true;
 }
 
-static bool unpack_file(struct gunzip_filter *gunzip, const struct chunk *chunk)
+static bool go_on(struct body_filter *filter, struct exchange *x)
 {
-    struct buf *buf = buf_get(loop_bufs(gunzip->x->loop));
-    uint64_t done = 0;
-    bool ok = buf != NULL;
+    struct gunzip_filter *gunzip = (struct gunzip_filter *)filter;
 
-    while (ok && done < chunk->file_bytes) {
-        uint64_t left = chunk->file_bytes - done;
-        size_t wanted = left < buf->capacity ? (size_t)left : buf->capacity;
-        ssize_t n = pread(chunk->fd, buf->data, wanted, chunk->offset + (off_t)done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        ok = n > 0 && unpack(gunzip, slice_make(buf->data, (size_t)n));
-        done += n > 0 ? (size_t)n : 0;
+    while (gunzip->first != NULL) {
+        if (response_room(x, AHEAD_BYTES) == 0) {
+            response_hold(x, filter);
+            return true;
+        }
+        if (!unpack(gunzip))
+            return false;
     }
-    buf_unref(buf);
-    return ok;
+    if (!gunzip->end_wanted)
+        return true;
+    if (!gunzip->ended)
+        log_about(&x->log, LOG_LEVEL_ERROR, 0, "a compressed response ends too early");
+    return gunzip->ended && body_filter_pass(filter, x, NULL);
 }
 
 static bool push(struct body_filter *filter, struct exchange *x, struct chunk *chunk)
@@ -118,14 +178,13 @@ static bool push(struct body_filter *filter, struct exchange *x, struct chunk *c
     struct gunzip_filter *gunzip = (struct gunzip_filter *)filter;
 
     if (chunk == NULL) {
-        if (!gunzip->ended)
-            log_about(&x->log, LOG_LEVEL_ERROR, 0, "a compressed response ends too early");
-        return gunzip->ended && body_filter_pass(filter, x, NULL);
+        gunzip->end_wanted = true;
+    } else {
+        chunk->next = NULL;
+        *gunzip->last = chunk;
+        gunzip->last = &chunk->next;
     }
-    bool ok = chunk->fd >= 0 ? unpack_file(gunzip, chunk) : unpack(gunzip, chunk->bytes);
-
-    chunk_release(x, chunk);
-    return ok;
+    return x->response.held == filter || go_on(filter, x);
 }
 
 static bool add_filter(struct exchange *x)
@@ -135,7 +194,9 @@ static bool add_filter(struct exchange *x)
     if (gunzip == NULL || !arena_on_drop(x->subject.arena, end, gunzip))
         return false;
     gunzip->x = x;
+    gunzip->last = &gunzip->first;
     gunzip->filter.push = push;
+    gunzip->filter.more = go_on;
     gunzip->ready = inflateInit2(&gunzip->stream, GZIP_WINDOW) == Z_OK;
     response_add_filter(x, &gunzip->filter);
     return gunzip->ready;

@@ -101,7 +101,7 @@ bool condition_parse(struct conf_call *call, struct condition *condition);
 
 /* Whether it holds now. */
 bool condition_holds(const struct condition *condition, struct exchange *x,
-                     const struct rewrite_conf *conf);
+                     const struct rewrite_conf *conf, bool *failed);
 
 /* Runs the steps of a block. PHASE_PASS: the phases go on (request.uri_changed may be set). */
 enum phase_verdict rewrite_run(const struct rewrite_conf *conf, struct exchange *x);

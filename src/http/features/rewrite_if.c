@@ -146,8 +146,8 @@ static bool file_is(struct exchange *x, const struct condition *condition)
     }
 }
 
-static bool matches(struct exchange *x, const struct condition *condition, struct slice text,
-                    const struct rewrite_conf *conf)
+static enum regex_match matches(struct exchange *x, const struct condition *condition,
+                                struct slice text, const struct rewrite_conf *conf)
 {
     enum regex_match match = regex_match(condition->regex, text, &x->subject);
 
@@ -158,16 +158,18 @@ static bool matches(struct exchange *x, const struct condition *condition, struc
         log_about(&x->log, LOG_LEVEL_NOTICE, 0, "\"%.*s\" %s \"%.*s\"",
                   SLICE_ARG(condition->pattern), match == REGEX_YES ? "matches" : "does not match",
                   SLICE_ARG(text));
-    return match == REGEX_YES;
+    return match;
 }
 
 bool condition_holds(const struct condition *condition, struct exchange *x,
-                     const struct rewrite_conf *conf)
+                     const struct rewrite_conf *conf, bool *failed)
 {
+    enum regex_match match;
     struct slice text = {0};
     struct slice operand;
     bool holds = false;
 
+    *failed = false;
     if (condition->variable != NULL)
         (void)variable_value(&x->subject, condition->variable, &text);
     switch (condition->kind) {
@@ -178,7 +180,9 @@ bool condition_holds(const struct condition *condition, struct exchange *x,
         holds = template_eval(condition->operand, &x->subject, &operand) && slice_eq(text, operand);
         break;
     case COND_MATCH:
-        holds = matches(x, condition, text, conf);
+        match = matches(x, condition, text, conf);
+        *failed = match == REGEX_FAILED;
+        holds = match == REGEX_YES;
         break;
     case COND_FILE:
         holds = file_is(x, condition);

@@ -28,7 +28,7 @@ enum outcome {
     OUTCOME_STOP,     /* no more steps of this block */
     OUTCOME_ANSWERED, /* the exchange has its answer: x may not be touched */
     OUTCOME_MOVED,    /* an error page is asked for elsewhere */
-    OUTCOME_FAILED,   /* no memory */
+    OUTCOME_FAILED,   /* no memory, or a regex that gave up */
 };
 
 /* ---- the text a rule makes */
@@ -194,9 +194,11 @@ static enum outcome run_rule(struct exchange *x, const struct rewrite_step *step
     enum regex_match match = regex_match(rule->regex, x->request.uri, &x->subject);
     struct made made;
 
-    if (match == REGEX_FAILED)
+    if (match == REGEX_FAILED) {
         log_about(&x->log, LOG_LEVEL_ALERT, 0, "matching \"%.*s\" gave up at a limit",
                   SLICE_ARG(rule->pattern));
+        return OUTCOME_FAILED;
+    }
     if (conf->log)
         log_match(x, rule, match == REGEX_YES);
     if (match != REGEX_YES)
@@ -255,10 +257,11 @@ static enum outcome run_set(struct exchange *x, const struct rewrite_set *set)
     return OUTCOME_NEXT;
 }
 
+/* False: its steps are not run. A condition that cannot be decided may be one that forbids. */
 static bool enter_if(struct exchange *x, const struct rewrite_if *branch,
-                     const struct rewrite_conf *conf)
+                     const struct rewrite_conf *conf, bool *failed)
 {
-    if (!condition_holds(&branch->condition, x, conf))
+    if (!condition_holds(&branch->condition, x, conf, failed) || *failed)
         return false;
     if (branch->location != NULL) {
         x->location = branch->location;
@@ -293,12 +296,13 @@ static enum outcome run_list(struct exchange *x, const struct rewrite_list *list
 {
     for (const struct rewrite_step *step = list->first; step != NULL; step = step->next) {
         enum outcome outcome;
+        bool failed = false;
 
-        if (step->kind == STEP_IS_IF && enter_if(x, &step->branch, conf)) {
+        if (step->kind == STEP_IS_IF && enter_if(x, &step->branch, conf, &failed)) {
             tell(x, step);
             outcome = run_list(x, &step->branch.steps, conf);
         } else {
-            outcome = run_step(x, step, conf);
+            outcome = failed ? OUTCOME_FAILED : run_step(x, step, conf);
         }
         if (outcome != OUTCOME_NEXT)
             return outcome;

@@ -13,6 +13,7 @@
 #include "policy/error_log.h"
 
 #include <assert.h>
+#include <errno.h>
 
 enum {
     DISCARD_READS = 64,        /* of an unwanted body, in one turn */
@@ -47,7 +48,7 @@ static bool ensure_room(struct h1_conn *conn, size_t capacity)
 struct io_result h1_fill(struct h1_conn *conn, size_t capacity)
 {
     if (!ensure_room(conn, capacity))
-        return (struct io_result){.kind = IO_FAILED};
+        return (struct io_result){.kind = IO_FAILED, .error = ENOMEM};
     size_t room = buf_room(conn->in);
     struct io_result got = transport_recv(&conn->io, conn->tls, conn->in->data + conn->in->end,
                                           room);
@@ -414,6 +415,11 @@ static bool receive(struct exchange *x)
         return true;
     if (got.kind == IO_AGAIN)
         return false;
+    if (got.kind == IO_FAILED && got.error == ENOMEM) {
+        log_about(&x->log, LOG_LEVEL_CRIT, got.error, "a request body cannot be read");
+        fail_body(x, 500);
+        return false;
+    }
     log_about(&x->log, LOG_LEVEL_INFO, got.error, "client prematurely closed connection");
     x->flags |= X_CLIENT_FIN;
     fail_body(x, 400);

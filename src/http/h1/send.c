@@ -418,7 +418,7 @@ static void after_sending(struct exchange *x, enum sent sent, bool moved)
         return;
     x->response.wants_room = false;
     stream->flush_again = true;
-    x->response.on_room(x);
+    response_resume(x);
 }
 
 void h1_flush(struct exchange *x)

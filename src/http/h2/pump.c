@@ -7,6 +7,7 @@
 #include "event/socket.h"
 #include "http/chunk.h"
 #include "http/h2/conn_internal.h"
+#include "http/response.h"
 #include "http/steps.h"
 
 #include <assert.h>
@@ -275,7 +276,7 @@ static void look_after(struct h2_stream *stream)
     if (!x->response.wants_room || x->response.queued_bytes >= ROOM_BYTES)
         return;
     x->response.wants_room = false;
-    x->response.on_room(x);
+    response_resume(x);
 }
 
 static void look_after_touched(struct h2_conn *conn)

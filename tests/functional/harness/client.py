@@ -117,6 +117,24 @@ class Wire:
             pass
         return self.take(len(self.raw) - self.at)
 
+    def read_all_or_reset(self):
+        """Up to the end, whichever way it ends."""
+        try:
+            return self.read_all()
+        except ConnectionResetError:
+            return self.take(len(self.raw) - self.at)
+
+    def waits(self):
+        """True if nothing has come, not even the end."""
+        self.socket.setblocking(False)
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            pass
+        return False
+
     def read_line(self):
         line = self.read_until(b"\n")
         if not line.endswith(b"\r\n"):
