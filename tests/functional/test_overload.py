@@ -1,6 +1,7 @@
 """Too much of everything: memory has a ceiling, and who behaves is served meanwhile."""
 
 import gzip
+import subprocess
 import time
 
 import pytest
@@ -166,6 +167,30 @@ def test_a_zip_bomb(pelayan, backend):
         for client in clients:
             client.reset()
         good(site)
+
+
+@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge"])
+@pytest.mark.parametrize("packed", ["whole", "in members", "in a file"])
+def test_what_is_unpacked_arrives_whole(pelayan, backend, protocol, packed):
+    """Also when it is much more than its packed form, and comes while the client takes it."""
+    text = b"".join(b"%d " % number for number in range(1_000_000)) + bytes(10_000_000)
+    half = len(text) // 2
+    body = gzip.compress(text, 1)
+    if packed == "in members":
+        body = gzip.compress(text[:half], 1) + gzip.compress(text[half:], 1)
+    app = backend(answers=Answer(body=body, headers={"Content-Encoding": "gzip"}))
+    site = pelayan.run(
+        http=f"""http2 on; gunzip on; server {{ root {{dir}}/html; location /app {{ proxy_pass {app.url}; }}
+            location /file {{ gzip_static always; }} }}""",
+        prepare=lambda site: site.file("html/file.gz", body),
+    )
+    path = "file" if packed == "in a file" else "app"
+    got = subprocess.run(
+        ["curl", "-sS", protocol, "--limit-rate", "40M", f"http://127.0.0.1:{site.port}/{path}"],
+        check=True, capture_output=True, timeout=wait.TIMEOUT * 6,
+    ).stdout  # fmt: skip
+    assert got == text
+    assert "gzip" not in site.error_log() and "broken" not in site.error_log()
 
 
 def test_a_range_bomb(pelayan):
