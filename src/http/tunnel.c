@@ -15,10 +15,8 @@ enum { ROUNDS_MAX = 32 }; /* reads of one side before others have their turn */
 
 /* One direction: from `source` to `target`. */
 struct flow {
-    struct io *source;
-    struct io *target;
-    struct tls_conn *source_tls; /* NULL: in the clear */
-    struct tls_conn *target_tls;
+    struct tunnel_side source;
+    struct tunnel_side target;
     struct buf *waiting;   /* owned: bytes in order, chained by `next` */
     struct deadline stuck; /* the target takes nothing */
     uint64_t stuck_ms;
@@ -39,6 +37,7 @@ struct tunnel {
     uint64_t peer_seen_bytes; /* received when `silent` was armed last */
     uint64_t *peer_received;
     uint64_t head_bytes; /* of the response before the tunnel began */
+    struct tunnel_end *client;
     void (*on_end)(void *data, const char *why);
     void *data;
 };
@@ -48,6 +47,27 @@ enum flow_result {
     FLOW_TIRED, /* there is more to do */
     FLOW_FAILED,
 };
+
+static struct io_result side_recv(const struct tunnel_side *side, void *bytes, size_t max)
+{
+    return side->ops != NULL ? side->ops->recv(side->data, bytes, max)
+                             : transport_recv(side->io, side->tls, bytes, max);
+}
+
+static struct io_result side_send(const struct tunnel_side *side, const struct iovec *part,
+                                  bool more_follows)
+{
+    return side->ops != NULL ? side->ops->send(side->data, part, 1)
+                             : transport_send(side->io, side->tls, part, 1, more_follows);
+}
+
+static void side_shutdown(const struct tunnel_side *side)
+{
+    if (side->ops != NULL)
+        side->ops->shutdown(side->data);
+    else
+        transport_shutdown(side->io, side->tls);
+}
 
 static void drop_waiting(struct flow *flow)
 {
@@ -67,6 +87,7 @@ static void stop(struct tunnel *tunnel)
     deadline_disarm(&tunnel->down.stuck);
     drop_waiting(&tunnel->up);
     drop_waiting(&tunnel->down);
+    tunnel->client->on_ready = NULL;
 }
 
 /* The exchange's memory goes, perhaps without our having ended. */
@@ -91,11 +112,10 @@ static void count(uint64_t *counter, size_t bytes)
 /* Sends what waits. False: the target has failed. */
 static bool send_waiting(struct flow *flow)
 {
-    while (flow->waiting != NULL && (flow->target->ready & IO_WRITE) != 0) {
+    while (flow->waiting != NULL && (flow->target.io->ready & IO_WRITE) != 0) {
         struct buf *buf = flow->waiting;
         struct iovec part = {buf->data + buf->start, buf_used(buf)};
-        struct io_result result = transport_send(flow->target, flow->target_tls, &part, 1,
-                                                 buf->next != NULL);
+        struct io_result result = side_send(&flow->target, &part, buf->next != NULL);
 
         if (result.kind == IO_FAILED)
             return false;
@@ -122,7 +142,7 @@ static bool receive(struct flow *flow)
 
     if (buf == NULL)
         return false;
-    result = transport_recv(flow->source, flow->source_tls, buf->data, buf_room(buf));
+    result = side_recv(&flow->source, buf->data, buf_room(buf));
     if (result.kind == IO_DONE) {
         buf->end = (uint32_t)result.bytes;
         count(flow->received, result.bytes);
@@ -143,11 +163,11 @@ static enum flow_result pump(struct flow *flow)
             return FLOW_WAITS;
         if (flow->ended) {
             if (!flow->shut)
-                transport_shutdown(flow->target, flow->target_tls);
+                side_shutdown(&flow->target);
             flow->shut = true;
             return FLOW_WAITS;
         }
-        if ((flow->source->ready & IO_READ) == 0)
+        if ((flow->source.io->ready & IO_READ) == 0)
             return FLOW_WAITS;
         if (!receive(flow))
             return FLOW_FAILED;
@@ -206,11 +226,12 @@ static void on_stuck(struct deadline *deadline)
                                                 : "client takes nothing and timed out");
 }
 
-static void set_flow(struct flow *flow, struct tunnel *tunnel, struct io *source, struct io *target)
+static void set_flow(struct flow *flow, struct tunnel *tunnel, const struct tunnel_side *source,
+                     const struct tunnel_side *target)
 {
     flow->tunnel = tunnel;
-    flow->source = source;
-    flow->target = target;
+    flow->source = *source;
+    flow->target = *target;
     flow->stuck.on_expire = on_stuck;
 }
 
@@ -239,15 +260,14 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
         return NULL;
     }
     tunnel->x = x;
-    set_flow(&tunnel->up, tunnel, setup->client->io, setup->peer);
-    set_flow(&tunnel->down, tunnel, setup->peer, setup->client->io);
-    tunnel->up.source_tls = tunnel->down.target_tls = setup->client->tls;
-    tunnel->down.source_tls = tunnel->up.target_tls = setup->peer_tls;
+    set_flow(&tunnel->up, tunnel, &setup->client->side, &setup->peer);
+    set_flow(&tunnel->down, tunnel, &setup->peer, &setup->client->side);
     set_waiting(tunnel, setup);
     tunnel->up.sent = setup->peer_sent;
     tunnel->up.stuck_ms = setup->send_timeout_ms;
     tunnel->down.received = setup->peer_received;
-    tunnel->down.sent = &x->response.bytes_sent;
+    if (setup->client->side.ops == NULL) /* a stream's codec counts by itself */
+        tunnel->down.sent = &x->response.bytes_sent;
     tunnel->down.stuck_ms = setup->client_send_timeout_ms;
     tunnel->head_bytes = x->response.bytes_sent;
     tunnel->peer_received = setup->peer_received;
@@ -256,6 +276,7 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
     tunnel->soon.on_expire = on_soon;
     tunnel->on_end = setup->on_end;
     tunnel->data = setup->data;
+    tunnel->client = setup->client;
     setup->client->tunnel = tunnel;
     setup->client->on_ready = on_client;
     return tunnel;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "event/loop.h"
+#include "event/socket.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,24 +17,37 @@ struct exchange;
 struct tls_conn;
 struct tunnel;
 
+/* For a side that is no socket: a stream of HTTP/2. They do what transport_recv(), transport_send()
+ * and transport_shutdown() do, and keep `ready` of the side's io true. */
+struct tunnel_ops {
+    struct io_result (*recv)(void *data, void *bytes, size_t max);
+    struct io_result (*send)(void *data, const struct iovec *parts, int count);
+    void (*shutdown)(void *data);
+};
+
+/* Where bytes come from and go to. */
+struct tunnel_side {
+    struct io *io;                /* borrowed: for its `ready` bits */
+    struct tls_conn *tls;         /* borrowed; NULL: in the clear */
+    const struct tunnel_ops *ops; /* NULL: the io's socket */
+    void *data;
+};
+
 /* One side. Who owns the descriptor calls on_ready for its events until the exchange ends. */
 struct tunnel_end {
-    int fd;               /* borrowed */
-    struct io *io;        /* borrowed: for its `ready` bits */
-    struct tls_conn *tls; /* borrowed: bytes go through tls/transport.h; NULL: in the clear */
+    struct tunnel_side side;
     struct buf
         *early; /* bytes read before the tunnel began, or NULL; the tunnel takes the reference */
     struct buf *unsent; /* the rest of the head that must go out first, or NULL; the tunnel takes
                            the reference */
-    void (*on_ready)(struct tunnel_end *end, unsigned events); /* set by the tunnel */
+    void (*on_ready)(struct tunnel_end *end, unsigned events); /* set while the tunnel runs */
     void *tunnel;                                              /* the tunnel's */
 };
 
 struct tunnel_setup {
     struct exchange *x; /* the tunnel lives in its arena and counts in its response */
     struct tunnel_end *client;
-    struct io *peer;           /* borrowed */
-    struct tls_conn *peer_tls; /* borrowed; NULL: in the clear */
+    struct tunnel_side peer;
     struct buf
         *peer_early; /* bytes after the peer's head, or NULL; the tunnel takes the reference */
     uint64_t *peer_received; /* counted up */

@@ -509,9 +509,7 @@ struct tunnel_end *h1_upgrade(struct exchange *x)
     else
         buf_unref(conn->in);
     conn->in = NULL;
-    stream->tunnel.fd = conn->io.fd;
-    stream->tunnel.io = &conn->io;
-    stream->tunnel.tls = conn->tls;
+    stream->tunnel.side = (struct tunnel_side){.io = &conn->io, .tls = conn->tls};
     conn->state = H1_TUNNEL;
     return &stream->tunnel;
 }

@@ -5,6 +5,7 @@
  *   request.c  header fields to a request, DATA to its body
  *   respond.c  the codec: what exchanges ask for
  *   pump.c     all that is ready goes out in one writev
+ *   tunnel.c   extended CONNECT
  *   guard.c    the score of misbehaviour
  *
  * nghttp2 must not be called again from its callbacks, and an exchange may do anything: so
@@ -20,6 +21,7 @@
 #include "http/h2/conn.h"
 #include "http/h2/guard.h"
 #include "http/http_loop.h"
+#include "http/tunnel.h"
 #include "tls/transport.h"
 
 #include <nghttp2/nghttp2.h>
@@ -66,6 +68,15 @@ struct h2_conn {
     struct address peer;
 };
 
+/* What a stream of extended CONNECT has besides; in the arena of its exchange. */
+struct h2_tunnel {
+    struct tunnel_end end;
+    struct io io;      /* without a descriptor: its bits are ours */
+    struct buf *first; /* owned: from the client, chained */
+    struct buf *last;
+    bool failed; /* no memory */
+};
+
 /* One request; in the arena of its exchange. */
 struct h2_stream {
     struct h2_conn *conn;
@@ -73,10 +84,11 @@ struct h2_stream {
     struct list link;
     struct list news_link;
     struct list touched_link;
-    bool *freed_flag;     /* of who calls out to the exchange; NULL: nobody does */
-    struct deadline send; /* send_timeout: the client takes nothing of this stream */
-    struct deadline rate; /* the next portion of limit_rate */
-    struct deadline body; /* client_body_timeout */
+    bool *freed_flag;         /* of who calls out to the exchange; NULL: nobody does */
+    struct h2_tunnel *tunnel; /* extended CONNECT; NULL: an ordinary request */
+    struct deadline send;     /* send_timeout: the client takes nothing of this stream */
+    struct deadline rate;     /* the next portion of limit_rate */
+    struct deadline body;     /* client_body_timeout */
     struct slice method, scheme, path, authority, protocol; /* pseudo fields; arena */
     struct slice cookie;                                    /* crumbs joined so far; arena */
     uint64_t credited_bytes; /* of the body, those the client may send again */
@@ -133,6 +145,14 @@ void h2_watch_client(struct h2_stream *stream);
 void h2_drop_response(struct h2_stream *stream); /* nobody takes it: as if it were sent */
 ssize_t h2_on_data_wanted(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t length,
                           uint32_t *data_flags, nghttp2_data_source *source, void *user_data);
+
+/* tunnel.c */
+bool h2_tunnel_new(struct h2_stream *stream); /* the request becomes one with Upgrade */
+void h2_tunnel_take(struct h2_stream *stream, struct slice data);
+void h2_tunnel_tell(struct h2_stream *stream); /* `stream` may be gone */
+bool h2_tunnel_runs(const struct h2_stream *stream);
+void h2_tunnel_free(struct h2_stream *stream);
+struct tunnel_end *h2_upgrade(struct exchange *x);
 
 /* pump.c */
 void h2_pump_soon(struct h2_conn *conn);

@@ -268,7 +268,7 @@ static void look_after(struct h2_stream *stream)
 {
     struct exchange *x = stream->x;
 
-    if (stream->finished) {
+    if (stream->finished && !h2_tunnel_runs(stream)) {
         exchange_sent(x); /* frees it */
         return;
     }

@@ -77,6 +77,8 @@ static struct slice *pseudo_slot(struct h2_stream *stream, struct slice name)
         return &stream->authority;
     if (slice_eq(name, slice_of(":scheme")))
         return &stream->scheme;
+    if (slice_eq(name, slice_of(":protocol")))
+        return &stream->protocol;
     return NULL;
 }
 
@@ -203,8 +205,10 @@ static bool take_body_facts(struct h2_stream *stream)
         return false;
     if (stream->received_all && stream->has_body && x->request.content_length < 0)
         x->request.content_length = (int64_t)x->body.received_bytes; /* it came with its head */
-    x->request.chunked = stream->has_body && x->request.content_length < 0;
-    x->body.complete = stream->received_all || x->request.content_length == 0;
+    x->request.chunked = stream->has_body && x->request.content_length < 0 &&
+                         stream->tunnel == NULL;
+    x->body.complete = stream->received_all || x->request.content_length == 0 ||
+                       stream->tunnel != NULL;
     x->request.expects_continue = slice_eq_nocase(expect, slice_of("100-continue"));
     return true;
 }
@@ -258,6 +262,8 @@ static void start(struct h2_stream *stream)
     x->request.head_bytes = stream->head_bytes;
     if (stream->cookie.data != NULL &&
         header_list_add_id(&stream->headers, HEADER_COOKIE, stream->cookie) == NULL)
+        stream->refuse_status = 500;
+    if (x->request.method == METHOD_CONNECT && stream->protocol.len > 0 && !h2_tunnel_new(stream))
         stream->refuse_status = 500;
     bool named = take_host(stream);
 
@@ -341,8 +347,12 @@ void h2_take_data(struct h2_stream *stream, struct slice data)
 
     if (!stream->began && !stream->head_ready)
         return;
-    body->received_bytes += data.len;
     body->wire_bytes += data.len + 9;
+    if (stream->tunnel != NULL) {
+        h2_tunnel_take(stream, data);
+        return;
+    }
+    body->received_bytes += data.len;
     if (body->failed || body->complete || data.len == 0)
         return;
     if (stream->began && x->settings != NULL && over_limit(stream))
@@ -474,6 +484,8 @@ static void tell(struct h2_stream *stream)
     stream->freed_flag = NULL;
     if (stream->reset && !stream->gone)
         on_reset(stream);
+    else if (h2_tunnel_runs(stream))
+        h2_tunnel_tell(stream);
     else if (stream->body_news && !tell_body(stream))
         return;
 }

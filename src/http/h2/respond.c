@@ -168,6 +168,8 @@ static void codec_send_head(struct exchange *x)
     struct h2_stream *stream = x->stream;
 
     assert(!stream->submitted);
+    if (stream->tunnel != NULL && x->response.status >= 200 && x->response.status < 300)
+        x->response.status = 501; /* a 2xx would say that the protocol was agreed to */
     if (stream->conn->requests >= (uint32_t)core_of(x)->keepalive_requests ||
         loop_now_ms(x->loop) - stream->conn->start_ms > core_of(x)->keepalive_time ||
         stream->conn->listener->io.fd < 0) /* its address is not in the config any more */
@@ -377,6 +379,7 @@ void h2_stream_free(struct h2_stream *stream)
         list_remove(&stream->news_link);
     if (list_linked(&stream->touched_link))
         list_remove(&stream->touched_link);
+    h2_tunnel_free(stream);
     if (!stream->reset)
         (void)!nghttp2_session_set_stream_user_data(conn->session, stream->id, NULL);
     assert(conn->stream_count > 0);
@@ -419,19 +422,13 @@ static void codec_abort(struct exchange *x, bool reset)
     h2_stream_free(stream);
 }
 
-static struct tunnel_end *codec_upgrade(struct exchange *x)
-{
-    (void)x;
-    return NULL;
-}
-
 const struct codec h2_codec = {
     .name = "HTTP/2.0",
     .send_head = codec_send_head,
     .flush = codec_flush,
     .send_interim = codec_send_interim,
     .read_body = h2_read_body,
-    .upgrade = codec_upgrade,
+    .upgrade = h2_upgrade,
     .done = codec_done,
     .abort = codec_abort,
 };

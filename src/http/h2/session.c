@@ -263,6 +263,7 @@ static bool submit_settings(struct h2_conn *conn, nghttp2_session *session)
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)conf->max_concurrent_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)conf->body_preread_size},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h2_conn_core(conn)->limits.head_bytes_max},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
 

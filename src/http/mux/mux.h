@@ -95,6 +95,10 @@ struct peer_conn *mux_open(struct muxes *muxes, const struct mux_want *want);
 /* Which connection a stream is on. */
 uint64_t mux_id(const struct mux_stream *stream);
 
+/* Have the peer's settings come? Until then nobody knows whether it takes extended CONNECT;
+ * on_ready tells when they have. */
+bool mux_knows_peer(const struct mux_stream *stream);
+
 /* Sends the request's head; `fields` is copied. False: no memory, or the connection takes no more
  * requests. */
 bool mux_submit(struct mux_stream *stream, const nghttp2_nv *fields, size_t count, bool has_body);

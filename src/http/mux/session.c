@@ -210,6 +210,8 @@ static void on_settings(struct mux *mux)
 
         if (++count > max && !stream->written)
             mux_end_stream(stream, &full);
+        else if (stream->id == 0)
+            mux_note(stream, IO_WRITE);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "http/mux/mux_internal.h"
 
 #include <assert.h>
+#include <string.h>
 
 uint64_t mux_id(const struct mux_stream *stream)
 {
@@ -18,6 +19,22 @@ const struct mux_fault *mux_why(const struct mux_stream *stream)
 bool mux_is_sent(const struct mux_stream *stream)
 {
     return stream->sent;
+}
+
+bool mux_knows_peer(const struct mux_stream *stream)
+{
+    return stream->mux == NULL || stream->mux->settled;
+}
+
+/* A peer that has not allowed it would take it for a violation (RFC 8441, 3). */
+static bool may_connect(const struct mux *mux, const nghttp2_nv *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].namelen == strlen(":protocol") &&
+            memcmp(fields[i].name, ":protocol", fields[i].namelen) == 0)
+            return nghttp2_session_get_remote_settings(
+                       mux->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+    return true;
 }
 
 /* nghttp2 is about to make a DATA frame. */
@@ -53,11 +70,17 @@ bool mux_submit(struct mux_stream *stream, const nghttp2_nv *fields, size_t coun
         .kind = MUX_RESET,
         .unprocessed = true,
         .what = "the connection to upstream takes no more requests"};
+    static const struct mux_fault refusing = {.kind = MUX_INVALID,
+                                              .what = "upstream does not take extended CONNECT"};
     int32_t id;
 
     assert(stream->id == 0);
     if (mux == NULL || mux->state != MUX_OPEN || stream->fault.kind != MUX_FINE)
         return false;
+    if (!may_connect(mux, fields, count)) {
+        stream->fault = refusing;
+        return false;
+    }
     id = nghttp2_submit_request(mux->session, NULL, fields, count, has_body ? &provider : NULL,
                                 stream);
     if (id < 0) {

@@ -49,6 +49,8 @@ static enum parse_result read_head(struct relay *r)
     r->answer = (struct relay_answer){
         .status = head->status, .version = 20, .fields = head->fields, .keep_alive = true};
     find_length(r, head);
+    if ((r->flags & RELAY_UPGRADE) != 0 && head->status >= 200 && head->status < 300 && !head->ends)
+        r->answer.body_kind = BODY_TUNNEL; /* extended CONNECT was agreed to */
     return PARSE_OK;
 }
 

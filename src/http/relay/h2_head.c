@@ -10,7 +10,7 @@
 
 #include <assert.h>
 
-enum { PSEUDO_FIELDS = 4 };
+enum { PSEUDO_FIELDS = 5 };
 
 static bool next_line(struct slice *text, struct slice *line)
 {
@@ -42,7 +42,7 @@ static void add(struct h2_head *head, struct slice name, struct slice value)
 }
 
 /* "METHOD target HTTP/1.1" */
-static bool add_line(struct h2_head *head, struct slice line, bool secure)
+static bool add_line(struct h2_head *head, struct slice line, struct h2_head_form form)
 {
     ptrdiff_t first = slice_find(line, ' ');
     struct slice rest = first < 0 ? slice_make(NULL, 0) : slice_skip(line, (size_t)first + 1);
@@ -50,8 +50,9 @@ static bool add_line(struct h2_head *head, struct slice line, bool secure)
 
     if (first <= 0 || second <= 0)
         return false;
-    add(head, slice_of(":method"), slice_head(line, (size_t)first));
-    add(head, slice_of(":scheme"), slice_of(secure ? "https" : "http"));
+    add(head, slice_of(":method"),
+        form.upgrade ? slice_of("CONNECT") : slice_head(line, (size_t)first));
+    add(head, slice_of(":scheme"), slice_of(form.secure ? "https" : "http"));
     add(head, slice_of(":path"), slice_head(rest, (size_t)second));
     return true;
 }
@@ -75,35 +76,47 @@ static bool split_field(struct slice line, struct slice *name, struct slice *val
     return true;
 }
 
-/* Pseudo fields come first: Host is looked for before the others are added. */
-static void add_authority(struct h2_head *head, struct slice text)
+static struct slice find_value(struct slice text, enum header_id id)
 {
     struct slice line, name, value;
 
-    while (next_line(&text, &line)) {
-        if (!split_field(line, &name, &value) || header_id_of(name) != HEADER_HOST)
-            continue;
-        if (value.len > 0)
-            add(head, slice_of(":authority"), value);
-        return;
-    }
+    while (next_line(&text, &line))
+        if (split_field(line, &name, &value) && header_id_of(name) == id)
+            return value;
+    return slice_make(NULL, 0);
 }
 
-bool h2_head_from_text(struct arena *arena, struct slice text, bool secure, struct h2_head *head)
+/* Pseudo fields come first: they are looked for before the others are added. */
+static bool add_pseudo(struct h2_head *head, struct slice text, struct h2_head_form form)
+{
+    struct slice host = find_value(text, HEADER_HOST);
+    struct slice protocol = find_value(text, HEADER_UPGRADE);
+
+    if (form.upgrade)
+        add(head, slice_of(":protocol"), protocol);
+    if (host.len > 0)
+        add(head, slice_of(":authority"), host);
+    return !form.upgrade || protocol.len > 0;
+}
+
+bool h2_head_from_text(struct arena *arena, struct slice text, struct h2_head_form form,
+                       struct h2_head *head)
 {
     struct slice line, name, value;
 
     head->count = 0;
     head->fields = arena_alloc(arena, (count_lines(text) + PSEUDO_FIELDS) * sizeof *head->fields);
-    if (head->fields == NULL || !next_line(&text, &line) || !add_line(head, line, secure))
+    if (head->fields == NULL || !next_line(&text, &line) || !add_line(head, line, form) ||
+        !add_pseudo(head, text, form))
         return false;
-    add_authority(head, text);
     while (next_line(&text, &line) && line.len > 0) {
         enum header_id id;
 
         if (!split_field(line, &name, &value))
             return false;
         id = header_id_of(name);
+        if (form.upgrade && slice_eq_nocase(name, slice_of("Sec-WebSocket-Key")))
+            continue; /* a handshake of HTTP/1.1's */
         if (id != HEADER_HOST && is_for_stream(id, value))
             add(head, name, value);
     }
@@ -112,9 +125,11 @@ bool h2_head_from_text(struct arena *arena, struct slice text, bool secure, stru
 
 bool h2_submit_head(struct relay *r, struct slice text, bool has_body)
 {
+    struct h2_head_form form = {.secure = r->tls != NULL,
+                                .upgrade = (r->flags & RELAY_UPGRADE) != 0};
     struct h2_head head;
 
     assert(r->conn->stream != NULL);
-    return h2_head_from_text(relay_arena(r), text, r->tls != NULL, &head) &&
+    return h2_head_from_text(relay_arena(r), text, form, &head) &&
            mux_submit(r->conn->stream, head.fields, head.count, has_body);
 }

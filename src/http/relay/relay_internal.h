@@ -122,6 +122,9 @@ void relay_ask_more(struct relay *r);
 /* Sends what the socket takes. False: the peer takes no more (RELAY_SEND_BROKEN is set). */
 bool relay_send(struct relay *r);
 
+/* Queues a copy of bytes of a tunnel. False: no memory. */
+bool relay_out_copy(struct relay *r, struct slice bytes);
+
 /* The request will not be sent again. */
 void relay_out_forget(struct relay *r);
 

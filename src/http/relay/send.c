@@ -90,6 +90,24 @@ static void put(struct relay *r, struct chunk *chunk)
     r->out.queued_bytes += chunk_size(chunk);
 }
 
+bool relay_out_copy(struct relay *r, struct slice bytes)
+{
+    struct buf *buf = buf_get_sized(loop_bufs(r->x->loop), bytes.len);
+    struct chunk *chunk;
+
+    if (buf == NULL)
+        return false;
+    memcpy(buf->data, bytes.data, bytes.len);
+    buf->end = (uint32_t)bytes.len;
+    chunk = chunk_memory(r->x, slice_make(buf->data, bytes.len), buf);
+    if (chunk == NULL) {
+        buf_unref(buf);
+        return false;
+    }
+    put(r, chunk);
+    return true;
+}
+
 /* Framing lives in the chunk itself: an upload of any length needs no more memory. */
 static bool put_bytes(struct relay *r, const char *data, size_t len)
 {
@@ -263,7 +281,7 @@ static void await_sending(struct relay *r)
 
 static void on_all_sent(struct relay *r)
 {
-    if (r->out.complete)
+    if (r->out.complete || (r->flags & RELAY_UPGRADE) != 0)
         r->flags |= RELAY_SENT;
     if (r->state != RELAY_ASKING)
         return;
@@ -330,6 +348,13 @@ static bool send_by_stream(struct relay *r)
     struct mux_stream *stream = r->conn->stream;
     bool done = r->out.first == NULL && (!r->out.complete || mux_is_sent(stream));
 
+    if (r->out.head.len > 0 && (r->flags & RELAY_UPGRADE) != 0) {
+        if (!mux_knows_peer(stream)) { /* its settings must allow extended CONNECT first */
+            await_sending(r);
+            return true;
+        }
+        r->out.complete = false; /* the tunnel's bytes follow */
+    }
     if (r->out.head.len > 0) {
         bool has_body = r->out.first != NULL || !r->out.complete;
 

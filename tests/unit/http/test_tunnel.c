@@ -79,14 +79,14 @@ static void rig_init(struct rig *rig, bool with_early, uint64_t silent_ms)
     *rig = (struct rig){.x = {.subject.arena = arena_new(4096), .loop = loop_new(0)}};
     watch_pair(rig, &rig->client_io, &rig->client, on_client);
     watch_pair(rig, &rig->peer_io, &rig->peer, on_peer);
-    rig->end = (struct tunnel_end){.fd = rig->client_io.fd, .io = &rig->client_io};
+    rig->end = (struct tunnel_end){.side.io = &rig->client_io};
     if (with_early) {
         rig->end.early = text_buf(rig, "from the client");
         rig->end.unsent = text_buf(rig, "head,");
     }
     struct tunnel_setup setup = {.x = &rig->x,
                                  .client = &rig->end,
-                                 .peer = &rig->peer_io,
+                                 .peer.io = &rig->peer_io,
                                  .peer_received = &rig->received,
                                  .peer_sent = &rig->sent,
                                  .read_timeout_ms = silent_ms,

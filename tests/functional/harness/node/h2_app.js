@@ -21,6 +21,12 @@ function echoWithTrailers(request, response) {
     request.pipe(response);
 }
 
+// Extended CONNECT: what comes goes back.
+function tunnel({stream}) {
+    stream.respond({":status": 200});
+    stream.pipe(stream);
+}
+
 function handle(request, response) {
     const path = request.url.split("?")[0];
 
@@ -32,6 +38,8 @@ function handle(request, response) {
 
 const server = key
     ? http2.createSecureServer({key: fs.readFileSync(key), cert: fs.readFileSync(crt), allowHTTP1: true}, handle)
-    : http2.createServer(handle);
+    : http2.createServer({settings: {enableConnectProtocol: true}}, handle);
+
+server.on("connect", tunnel);
 
 server.listen(Number(port), "127.0.0.1", () => console.log("listening"));
