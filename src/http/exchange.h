@@ -113,7 +113,8 @@ struct body {
     int temp_fd;            /* >= 0: what did not fit into memory (body_read_all); owned */
     struct slice temp_path; /* if the file has a name: $request_body_file */
     uint64_t temp_bytes;
-    size_t memory_max; /* a consumer's bound: the codec stops reading beyond */
+    struct header_list *trailers; /* fields behind it, once it is complete; NULL: none */
+    size_t memory_max;            /* a consumer's bound: the codec stops reading beyond */
     void (*on_data)(
         struct exchange *x); /* consumer: chunks were queued, or complete or failed was set */
 };

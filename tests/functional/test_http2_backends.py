@@ -1,5 +1,6 @@
 """HTTP/2 to backends: the program is its own backend, on a second port; and Node's http2."""
 
+import json
 import os
 import subprocess
 
@@ -82,6 +83,24 @@ def test_trailers_of_the_answer(pelayan, node_h2):
     answer = site.get("/echo", method="POST", body=b"some text", headers={"TE": "trailers"})
     assert answer.body == b"some text" and answer.header("x-kind") == "echo"
     assert answer.trailers.get("x-sum") == "42"
+
+
+@pytest.mark.parametrize("buffering", ["on", "off"])
+@pytest.mark.parametrize("client", ["h1", "h2"])
+def test_trailers_of_the_request(pelayan, node_h2, client, buffering):
+    """What may not stand in trailers is left out."""
+    site = proxied(pelayan, f"http://127.0.0.1:{node_h2().port}", f"proxy_request_buffering {buffering};")
+    if client == "h1":
+        with site.connect() as wire:
+            wire.send(b"POST /trailers HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      b"2\r\nab\r\n0\r\nx-sum: 1\r\nHost: evil\r\n\r\n")
+            body = wire.read_response().body
+    else:
+        wire = h2.Wire(site)
+        wire.send(h2.headers(1, h2.request("POST", "/trailers"), end=False), h2.data(1, b"ab"))
+        wire.send(h2.headers(1, h2.field("x-sum", "1") + h2.field("host", "evil")))
+        body = wire.response(1).body
+    assert json.loads(body) == {"x-sum": "1"}
 
 
 def test_early_hints(pelayan, node_h2):

@@ -387,6 +387,8 @@ static bool decode_chunked(struct exchange *x)
         if (result == CHUNKED_DATA)
             deliver(x, data);
         x->body.complete = result == CHUNKED_END;
+        if (result == CHUNKED_END && header_list_count(&stream->trailers) > 0)
+            x->body.trailers = &stream->trailers;
         if (result == CHUNKED_ERROR) {
             log_about(&x->log, LOG_LEVEL_INFO, 0, "client sent %s",
                       h1_error_text(stream->chunked.error));

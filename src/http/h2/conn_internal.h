@@ -93,6 +93,7 @@ struct h2_stream {
     struct slice cookie;                                    /* crumbs joined so far; arena */
     uint64_t credited_bytes; /* of the body, those the client may send again */
     uint64_t head_bytes;
+    uint64_t trailer_bytes;
     int32_t id;
     int refuse_status;  /* the head is to be answered with it; 0: with what it asks for */
     bool began;         /* the head is complete and was told to the exchange */
@@ -133,6 +134,7 @@ bool h2_session_feed(struct h2_conn *conn, struct slice in);
 /* request.c */
 struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id);
 int h2_take_field(struct h2_stream *stream, struct slice name, struct slice value);
+int h2_take_trailer(struct h2_stream *stream, struct slice name, struct slice value);
 void h2_take_data(struct h2_stream *stream, struct slice data);
 void h2_note(struct h2_stream *stream);  /* puts it on the list of news */
 void h2_tell_news(struct h2_conn *conn); /* starts exchanges, hands over bodies, ends */

@@ -95,18 +95,24 @@ static bool take_cookie(struct h2_stream *stream, struct slice value)
     return stream->cookie.data != NULL;
 }
 
-static bool take_regular(struct h2_stream *stream, struct slice name, struct slice value)
+/* Copies a field to the end of a list in the exchange's arena. */
+static bool push_copy(struct header_list *list, struct slice name, struct slice value)
 {
-    struct arena *arena = stream->x->subject.arena;
+    struct arena *arena = list->arena;
     struct header field = {.id = header_id_of(name)};
 
-    if (field.id == HEADER_COOKIE)
-        return take_cookie(stream, value);
     field.name = field.id != HEADER_OTHER ? header_name(field.id) : arena_copy(arena, name);
     field.value = arena_copy(arena, value);
     field.flags = field.id != HEADER_OTHER ? 0 : header_name_flags(name);
     return field.name.data != NULL && field.value.data != NULL &&
-           header_list_push(&stream->headers, &field) != NULL;
+           header_list_push(list, &field) != NULL;
+}
+
+static bool take_regular(struct h2_stream *stream, struct slice name, struct slice value)
+{
+    if (header_id_of(name) == HEADER_COOKIE)
+        return take_cookie(stream, value);
+    return push_copy(&stream->headers, name, value);
 }
 
 /* Of a head that is too large nothing more is kept; it is still decoded, as HPACK demands. */
@@ -137,6 +143,28 @@ int h2_take_field(struct h2_stream *stream, struct slice name, struct slice valu
         return 0;
     *slot = arena_copy(stream->x->subject.arena, value);
     return slot->data != NULL ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* Behind the body; what may not stand there is left out (RFC 9110, 6.5.1). */
+int h2_take_trailer(struct h2_stream *stream, struct slice name, struct slice value)
+{
+    struct exchange *x = stream->x;
+    const struct h1_limits *limits = &h2_conn_core(stream->conn)->limits;
+    struct header_list *list = x->body.trailers;
+
+    stream->trailer_bytes += name.len + value.len + FIELD_COST_BYTES;
+    if (stream->trailer_bytes > limits->head_bytes_max)
+        return too_large(stream);
+    if ((header_traits(header_id_of(name)) & HEADER_NO_TRAILER) != 0)
+        return 0;
+    if (list == NULL) {
+        list = arena_alloc(x->subject.arena, sizeof *list);
+        if (list == NULL)
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        header_list_init(list, x->subject.arena);
+        x->body.trailers = list;
+    }
+    return push_copy(list, name, value) ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 /* $request, for logs: as if it had come in a line. */

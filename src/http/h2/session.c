@@ -86,8 +86,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
 
     (void)flags;
     (void)user_data;
-    if (stream == NULL || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-        return 0; /* trailers are checked by nghttp2 and go nowhere */
+    if (stream == NULL)
+        return 0;
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return h2_take_trailer(stream, slice_of_rcbuf(name), slice_of_rcbuf(value));
     return h2_take_field(stream, slice_of_rcbuf(name), slice_of_rcbuf(value));
 }
 

@@ -37,6 +37,46 @@ static bool may_connect(const struct mux *mux, const nghttp2_nv *fields, size_t 
     return true;
 }
 
+static bool is_trailer(const struct header *field)
+{
+    return (field->flags & (HEADER_NAME_INVALID | HEADER_HOP_BY_HOP)) == 0 &&
+           (header_traits(field->id) & (HEADER_HOP | HEADER_NO_TRAILER)) == 0;
+}
+
+/* False: they cannot be sent. `*any`: they were. */
+static bool send_trailers(struct mux_stream *stream, const struct header_list *list, bool *any)
+{
+    nghttp2_nv *fields = arena_alloc(stream->arena, header_list_count(list) * sizeof *fields);
+    const struct header *field;
+    size_t count = 0;
+    uint32_t at = 0;
+
+    if (fields == NULL)
+        return false;
+    while ((field = header_list_next(list, &at)) != NULL)
+        if (is_trailer(field))
+            fields[count++] = (nghttp2_nv){.name = (uint8_t *)(uintptr_t)field->name.data,
+                                           .namelen = field->name.len,
+                                           .value = (uint8_t *)(uintptr_t)field->value.data,
+                                           .valuelen = field->value.len};
+    *any = count > 0;
+    return count == 0 ||
+           nghttp2_submit_trailer(stream->mux->session, stream->id, fields, count) == 0;
+}
+
+static bool end_request(struct mux_stream *stream, uint32_t *flags)
+{
+    const struct header_list *list = stream->ops->trailers(stream->conn.user);
+    bool any = false;
+
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (list != NULL && header_list_count(list) > 0 && !send_trailers(stream, list, &any))
+        return false;
+    if (any)
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    return true;
+}
+
 /* nghttp2 is about to make a DATA frame. */
 static ssize_t on_data_wanted(nghttp2_session *session, int32_t id, uint8_t *out, size_t max,
                               uint32_t *flags, nghttp2_data_source *source, void *user_data)
@@ -57,8 +97,8 @@ static ssize_t on_data_wanted(nghttp2_session *session, int32_t id, uint8_t *out
     stream->deferred = n == 0 && !last;
     if (stream->deferred)
         return NGHTTP2_ERR_DEFERRED;
-    if (last)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (last && !end_request(stream, flags))
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return n;
 }
 

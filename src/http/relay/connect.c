@@ -87,7 +87,8 @@ static struct tls_connect tls_wish(const struct relay *r)
 
 static void on_plain(void *user, struct peer_conn *conn);
 
-static const struct mux_ops mux_ops = {.pull = relay_pull, .plain = on_plain};
+static const struct mux_ops mux_ops = {
+    .pull = relay_pull, .trailers = relay_trailers, .plain = on_plain};
 
 static struct peer_conn *open_stream(struct relay *r, struct muxes *muxes,
                                      const struct pool_target *target,

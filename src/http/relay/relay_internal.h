@@ -110,6 +110,9 @@ void relay_wait_over(struct relay *r);
 /* For mux_ops: the next bytes of the body. */
 ssize_t relay_pull(void *user, char *out, size_t max, bool *last);
 
+/* ... and what follows its last byte; NULL: nothing. */
+const struct header_list *relay_trailers(void *user);
+
 /* The answer has begun and the request may go on. False: `r` is gone. */
 bool relay_ask_on(struct relay *r) __attribute__((warn_unused_result));
 

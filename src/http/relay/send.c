@@ -343,6 +343,14 @@ ssize_t relay_pull(void *user, char *out, size_t max, bool *last)
     return (ssize_t)bytes;
 }
 
+const struct header_list *relay_trailers(void *user)
+{
+    const struct relay *r = user;
+    bool passed = r->conf->pass_request_headers && r->conf->pass_request_body;
+
+    return passed && r->own_body.data == NULL ? r->x->body.trailers : NULL;
+}
+
 static bool send_by_stream(struct relay *r)
 {
     struct mux_stream *stream = r->conn->stream;
@@ -356,7 +364,7 @@ static bool send_by_stream(struct relay *r)
         r->out.complete = false; /* the tunnel's bytes follow */
     }
     if (r->out.head.len > 0) {
-        bool has_body = r->out.first != NULL || !r->out.complete;
+        bool has_body = r->out.first != NULL || !r->out.complete || relay_trailers(r) != NULL;
 
         if (!h2_submit_head(r, r->out.head, has_body)) {
             r->flags |= RELAY_SEND_BROKEN;

@@ -30,6 +30,7 @@ function tunnel({stream}) {
 function handle(request, response) {
     const path = request.url.split("?")[0];
 
+    if (path === "/trailers") return request.resume().on("end", () => response.end(JSON.stringify(request.trailers)));
     if (path === "/echo") return echoWithTrailers(request, response);
     if (path === "/hints") response.writeEarlyHints({link: "</style.css>; rel=preload; as=style"});
     response.setHeader("content-type", "application/json");
