@@ -303,6 +303,7 @@ HOSTILE = {
     "connection": lambda peer, stream: peer.answer(stream, b"x", "200", h2.field("connection", "close")),
     "no status": lambda peer, stream: peer.send(h2.headers(stream, h2.field("x", "y"))),
     "status 101": lambda peer, stream: peer.answer(stream, b"x", "101"),
+    "status below 100": lambda peer, stream: peer.answer(stream, b"x", "099"),
     "status of letters": lambda peer, stream: peer.answer(stream, b"x", "abc"),
     "request pseudo": lambda peer, stream: peer.answer(stream, b"x", "200", h2.field(":path", "/")),
     "bad length": lambda peer, stream: peer.answer(stream, b"x", "200", h2.field("content-length", "a")),

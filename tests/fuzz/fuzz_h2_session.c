@@ -1,5 +1,5 @@
-/* Whatever a client of HTTP/2 sends: its connection answers or ends, bodies and limits hold, and
- * when it has gone nothing of it is left. The real server, over a real socket. */
+/* Whatever a client of HTTP/2 sends: its connection answers or ends, bodies and limits hold, and when
+ * it has gone nothing of it is left. The real server, over a real socket. */
 #include "balance/balance.h"
 #include "base/buf.h"
 #include "config/files.h"
@@ -29,7 +29,7 @@ static struct snapshot *load_conf(void)
     static const struct run_options options = {
         .conf_path = "/fuzz.conf", .conf_prefix = "/", .prefix = "/tmp", .error_log = "stderr"};
     static struct load load;
-    static char text[600];
+    static char text[2000];
     struct config_files *files = config_files_from_disk();
 
     snprintf(text, sizeof text,

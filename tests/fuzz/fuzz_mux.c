@@ -172,20 +172,24 @@ static void answer(int peer, const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena *arena = arena_new(4096);
-    int peer;
+    int peers[USERS]; /* more than one if an input before this one allowed few streams at once */
+    int count = 0;
 
     if (loop == NULL)
         set_up();
     for (int i = 0; i < USERS; i++)
         ask(&users[i], arena);
-    peer = accept(listening, NULL, NULL);
+    while (count < USERS && (peers[count] = accept(listening, NULL, NULL)) >= 0)
+        count++;
+    assert(count > 0);
     loop_turn(loop, 0);
-    answer(peer, data, size);
-    close(peer);
+    answer(peers[0], data, size);
+    while (count > 0)
+        close(peers[--count]);
     for (int i = 0; i < 4; i++)
         loop_turn(loop, 0);
     for (int i = 0; i < USERS; i++) {
-        assert(users[i].conn == NULL); /* the connection is gone: so is every stream */
+        assert(users[i].conn == NULL); /* the connections are gone: so is every stream */
         buf_unref(users[i].in);
     }
     assert(bufpool_lent(loop_bufs(loop)) == 0);

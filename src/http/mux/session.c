@@ -17,6 +17,7 @@ enum {
     FIELDS_MAX = 1000,
     FIELD_COST_BYTES = 4, /* ": " and CRLF, as if it were HTTP/1 */
     FRAME_HEAD_BYTES = 9,
+    STATUS_LEAST = 100, /* nghttp2 takes any three digits */
 };
 
 static const struct mux_fault too_large = {.kind = MUX_INVALID,
@@ -171,6 +172,10 @@ static void take_head(struct mux_stream *stream, bool ends)
     stream->new_bytes += stream->head_bytes + FRAME_HEAD_BYTES;
     if (stream->final_seen) {
         stream->trailers = head->fields;
+        return;
+    }
+    if (head->status < STATUS_LEAST) {
+        mux_end_stream(stream, &invalid_field);
         return;
     }
     if (++stream->heads_waiting > HEADS_WAITING_MAX) {
