@@ -76,6 +76,7 @@ const scenarios = {
         return {code, answers};
     },
     async deadline() {
+        await unary({text: ""}); // the time is for the call alone, not for connecting
         const late = await ended((done) =>
             client.Stuck({}, new grpc.Metadata(), {deadline: Date.now() + 300}, done));
 
