@@ -88,6 +88,10 @@ struct instance {
     uint64_t started_wall_ms;
     int exit_code;
     int exit_signal;
+    uint64_t peak_bytes;          /* the most memory its last process had */
+    uint64_t end_started_wall_ms; /* of the end that `reason` is about: since when it lived */
+    uint64_t end_wall_ms;         /* ... until when */
+    uint64_t end_peak_bytes;
     char reason[REASON_BYTES]; /* of the last end that nobody asked for, or of its being errored */
     uint64_t sampled_ms;
     uint64_t sampled_cpu_us;

@@ -85,17 +85,17 @@ static json_t *tell_instances(const struct app *app)
 
 struct census {
     unsigned living, ready, coming;
-    const char *reason;
+    struct instance *dead; /* the first one that has a reason */
 };
 
-static void count(const struct instance *instance, struct census *census)
+static void count(struct instance *instance, struct census *census)
 {
     census->living += !instance->free_after;
     census->ready += instance->state == STATE_ONLINE;
     census->coming += instance->state == STATE_STARTING || instance->state == STATE_WAITING ||
                       instance->start_again;
-    if (census->reason == NULL && instance->reason[0] != '\0')
-        census->reason = instance->reason;
+    if (census->dead == NULL && instance->reason[0] != '\0')
+        census->dead = instance;
 }
 
 static const char *status_of(const struct app *app, const struct census *census, size_t reachable)
@@ -107,11 +107,42 @@ static const char *status_of(const struct app *app, const struct census *census,
     return app->idle ? "idle" : "failed";
 }
 
-static const char *reason_of(const struct census *census)
+static const char *last_line(const char *lines)
+{
+    const char *last = strrchr(lines, '\n');
+
+    if (last != NULL && last[1] == '\0') /* it ends a line */
+        last = memrchr(lines, '\n', (size_t)(last - lines));
+    return last == NULL ? lines : last + 1;
+}
+
+/* What the balancer's error log will say: what it died of, how large it was, its last word. */
+static json_t *why_dead(struct instance *instance)
+{
+    char *tail = report_tail(instance, true);
+    const char *last = tail == NULL ? "" : last_line(tail);
+    json_t *text = json_sprintf("instance %d: %s%s%.*s%s", instance->id, instance->reason,
+                                last[0] == '\0' ? "" : ": \"", (int)strcspn(last, "\n"), last,
+                                last[0] == '\0' ? "" : "\"");
+
+    if (instance->end_peak_bytes > 0 && text != NULL) {
+        json_t *with_memory = json_sprintf("%s, with at most %.1f MB of memory",
+                                           json_string_value(text),
+                                           (double)instance->end_peak_bytes / 1048576);
+
+        json_decref(text);
+        text = with_memory;
+    }
+    free(tail);
+    return text;
+}
+
+static json_t *reason_of(const struct census *census)
 {
     if (census->ready > 0)
-        return "it has no address of its own: start it with --balance, --socket or a --port";
-    return census->reason == NULL ? "it was stopped" : census->reason;
+        return json_string(
+            "it has no address of its own: start it with --balance, --socket or a --port");
+    return census->dead == NULL ? json_string("it was stopped") : why_dead(census->dead);
 }
 
 static json_t *describe(const struct app *app)
@@ -127,7 +158,7 @@ static json_t *describe(const struct app *app)
     line = json_pack("{s:s, s:s, s:i, s:o}", "app", app->name, "status", status, "desired",
                      (int)census.living, "instances", instances);
     if (strcmp(status, "failed") == 0)
-        json_object_set_new(line, "reason", json_string(reason_of(&census)));
+        json_object_set_new(line, "reason", reason_of(&census));
     return line;
 }
 

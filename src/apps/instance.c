@@ -178,6 +178,9 @@ static enum instance_state ended(struct instance *instance)
     const char *why = NULL;
     enum policy_verdict verdict = decide(instance, &why);
 
+    instance->end_started_wall_ms = instance->started_wall_ms;
+    instance->end_wall_ms = loop_clock(instance->app->apps->loop)->wall_ms;
+    instance->end_peak_bytes = instance->peak_bytes;
     if (!instance->killed) /* else the reason is why we killed it */
         describe_end(instance);
     say(instance, LOG_LEVEL_NOTICE, instance->reason);

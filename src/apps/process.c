@@ -16,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -286,11 +288,15 @@ static void on_process_end(struct io *io, unsigned events)
     struct instance *instance = container_of(io, struct instance, process);
     struct apps *apps = instance->app->apps;
     siginfo_t info = {.si_pid = 0};
+    struct rusage usage = {.ru_maxrss = 0};
     pid_t pid = instance->pid;
 
     (void)events;
-    if (waitid(P_PIDFD, (id_t)io->fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
+    /* the library's has no place for what it used */
+    if (syscall(SYS_waitid, P_PIDFD, io->fd, &info, WEXITED | WNOHANG, &usage) == 0 &&
+        info.si_pid == 0)
         return;
+    instance->peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
     instance->exit_code = info.si_code == CLD_EXITED ? info.si_status : -1;
     instance->exit_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
     note_lack_of_memory(instance);

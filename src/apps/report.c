@@ -148,6 +148,12 @@ json_t *report_instance(struct instance *instance, bool with_env)
     if (with_env && instance->reason[0] != '\0') {
         tail = report_tail(instance, true);
         put(env, "last_error_lines", text(tail));
+        if (instance->end_wall_ms > 0)
+            put(env, "last_end",
+                json_pack("{s:I, s:I, s:I}", "started_at",
+                          (json_int_t)instance->end_started_wall_ms, "ended_at",
+                          (json_int_t)instance->end_wall_ms, "memory_peak",
+                          (json_int_t)instance->end_peak_bytes));
         free(tail);
     }
     return json_pack("{s:i, s:s, s:i, s:{s:I, s:f}, s:o}", "pid", (int)instance->pid, "name",

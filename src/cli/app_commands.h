@@ -8,6 +8,7 @@ int app_change(const struct run_options *options, int argc, char **argv); /* sto
 int app_scale(const struct run_options *options, int argc, char **argv);
 int app_list(const struct run_options *options, int argc, char **argv);
 int app_jlist(const struct run_options *options, int argc, char **argv);
+int app_why(const struct run_options *options, int argc, char **argv);
 int app_describe(const struct run_options *options, int argc, char **argv);
 int app_env(const struct run_options *options, int argc, char **argv);
 int app_pid(const struct run_options *options, int argc, char **argv);

@@ -64,6 +64,8 @@ const struct cli_command cli_commands[] = {
     {"scale", app_scale, "NAME N|+N|-N", "Changes the number of instances."},
     {"ls", app_list, "[--json]", "The apps and their state."},
     {"describe", app_describe, "NAME|ID [--json]", "All about an app, and why it ended."},
+    {"why", app_why, "[NAME|ID] [--json]",
+     "What apps died of: exit code or signal, memory, their last error lines."},
     {"env", app_env, "ID", "The environment of a running instance."},
     {"logs", app_logs, "[NAME|ID] [--lines n --err --out --raw --json --timestamp --nostream]",
      "The last lines of the logs, and what comes."},

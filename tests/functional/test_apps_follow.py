@@ -359,3 +359,24 @@ def test_restart_of_one_rolls(runner, follow):
     runner.file("web.js", "process.exit(1)")
     assert "exited with code 1" in runner.fails("restart", "web")
     assert ask(follower.instances("web")[0]["address"]).startswith("node ")
+
+
+def test_why(runner, follow):
+    """pelayan why, and what a balancer's log will say: instance, exit code, memory, last lines."""
+    runner.file("bad.py", "import sys\nsys.exit('no database')")
+    runner.run("start", "bad.py", "--balance", "--max-restarts", "1")
+    runner.ok("start", "sleep 1000", "--name", "good")
+    runner.wait_status("bad", "errored")
+    text = runner.ok("why", "bad")
+    assert "bad (0): errored" in text and "exited with code 1" in text
+    assert "no database" in text and "MB of memory" in text
+    assert "nothing has gone wrong" in runner.ok("why")
+    end = json.loads(runner.ok("why", "bad", "--json"))[0]["pm2_env"]["last_end"]
+    assert end["memory_peak"] > 1 << 20 and end["ended_at"] >= end["started_at"]
+    follower = follow()
+    follower.wait_status("bad", "failed")
+    reason = follower.states["bad"]["reason"]
+    assert "instance 0: exited with code 1" in reason and '"no database"' in reason
+    assert "MB of memory" in reason
+    runner.ok("stop", "good")
+    assert "somebody stopped it" in runner.ok("why", "good")
