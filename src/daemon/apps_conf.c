@@ -7,6 +7,7 @@
 
 #include "apps/launch.h"
 #include "apps/spec.h"
+#include "balance/upstream.h"
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/list.h"
@@ -260,6 +261,15 @@ static bool keep(struct conf_call *call, struct apps_conf *conf, json_t *spec)
     return json_array_append(conf->apps, spec) == 0;
 }
 
+/* Its name is one, for proxy_pass and for `app` in an upstream. */
+static bool is_upstream(struct conf_call *call)
+{
+    struct upstreams *upstreams = upstreams_of(call->loader);
+
+    return (upstreams != NULL && upstreams_declare_app(upstreams, conf_arg(call, 1))) ||
+           conf_error(call, 0, "no memory");
+}
+
 static bool set_app(struct conf_call *call)
 {
     struct apps_conf *conf = call->scope->block;
@@ -274,7 +284,7 @@ static bool set_app(struct conf_call *call)
     if (block.spec == NULL)
         return conf_error(call, 1, "an app's name is a text in UTF-8");
     good = loader_block(call, CTX_APP, &block, &child) && is_whole(call, block.spec) &&
-           keep(call, conf, block.spec);
+           keep(call, conf, block.spec) && is_upstream(call);
     json_decref(block.spec);
     return good;
 }

@@ -1,4 +1,5 @@
 /* What the master needs of a loaded config. Runs in: the validating child. */
+#include "balance/upstream.h"
 #include "base/arena.h"
 #include "base/log.h"
 #include "config/snapshot.h"
@@ -244,12 +245,26 @@ static void add_process(struct manifest *manifest, const struct core_conf *core,
     manifest->working_directory = keep(manifest, core->working_directory);
 }
 
-static bool keep_apps(struct manifest *manifest, const struct apps_conf *conf)
+/* Does an upstream have apps that somebody else may have started? */
+static bool uses_apps(const struct upstreams *upstreams)
 {
+    const struct upstream *upstream = upstreams == NULL ? NULL : upstreams->first;
+
+    for (; upstream != NULL; upstream = upstream->next) {
+        for (const struct server *server = upstream->servers; server != NULL; server = server->next)
+            if (server->kind == SERVER_APP)
+                return true;
+    }
+    return false;
+}
+
+static bool keep_apps(struct manifest *manifest, const struct snapshot *snapshot)
+{
+    const struct apps_conf *conf = snapshot->apps;
     const char *home = runner_home();
     char *list = conf == NULL ? NULL : json_dumps(conf->apps, JSON_COMPACT);
 
-    manifest->apps_follow = conf != NULL;
+    manifest->apps_follow = conf != NULL || uses_apps(snapshot->http_upstreams);
     manifest->apps_home = keep(manifest, conf != NULL && conf->home.len > 0 ? conf->home
                                          : home != NULL                     ? slice_of(home)
                                                                             : slice_of(""));
@@ -278,7 +293,7 @@ struct manifest *load_manifest(const struct load *load, const struct run_options
     if (manifest->pid_path.data == NULL || manifest->working_directory.data == NULL ||
         !add_affinity(manifest, core) || !add_texts(manifest, core, load->snapshot) ||
         !add_watched(manifest, load->snapshot) || !add_sinks(manifest, load->snapshot) ||
-        !add_listeners(manifest, load->snapshot) || !keep_apps(manifest, apps)) {
+        !add_listeners(manifest, load->snapshot) || !keep_apps(manifest, load->snapshot)) {
         diag_add(diag, DIAG_ERROR, NULL, "no memory");
         manifest_free(manifest);
         return NULL;

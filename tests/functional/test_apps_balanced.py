@@ -75,9 +75,9 @@ static void serve(int fd)
     if (write(fd, out, (size_t)n) != n)
         return;
 }
-int main(int argc, char **argv)
+int main(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[argc - 1]))};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(getenv("PORT")))};
     int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
 
     signal(SIGPIPE, SIG_IGN);
@@ -190,7 +190,7 @@ def command(runner, runtime, delay=2):
         return "command python3 web.py;"
     source = runner.file("web.c", f"#define _GNU_SOURCE\n#define DELAY {delay}\n{PLAIN_C}")
     subprocess.run(["cc", "-w", "-o", runner.dir / "web", source], check=True)
-    return 'command ./web "{port}";'
+    return "command ./web;"
 
 
 def pids(runner):
