@@ -69,6 +69,7 @@ struct instance {
     int port;
     char *socket;     /* owned */
     char *group;      /* owned: the process's control group; NULL: none */
+    bool six;         /* its port accepts at ::1 only */
     unsigned serial;  /* of the process: what balancers call it */
     bool draining;    /* stopping: it gets no new request, and is signalled when none is left */
     bool drain_blind; /* ... somebody who had requests on it cannot say any more */

@@ -53,7 +53,8 @@ static bool write_address(const struct instance *instance, bool *shared, char *o
         return snprintf(out, bytes, "unix:%s", instance->socket) < (int)bytes;
     if (instance->port == 0)
         return false;
-    return snprintf(out, bytes, "127.0.0.1:%d", instance->port) < (int)bytes;
+    return snprintf(out, bytes, "%s:%d", instance->six ? "[::1]" : "127.0.0.1", instance->port) <
+           (int)bytes;
 }
 
 static void tell_instance(json_t *list, const struct instance *instance, bool *shared_is_told)

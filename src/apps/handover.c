@@ -86,6 +86,7 @@ static const struct field fields[] = {
     ROW(pid),
     ROW(port),
     ROW(serial),
+    ROW(six),
     ROW(draining),
     ROW(drain_until_ms),
     ROW(runs),

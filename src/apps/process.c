@@ -137,7 +137,10 @@ static char *fill_in(const struct instance *instance, const char *text)
 
 static void on_probe_ready(struct ready_probe *probe)
 {
-    instance_event(container_of(probe, struct instance, probe), EVENT_READY);
+    struct instance *instance = container_of(probe, struct instance, probe);
+
+    instance->six = probe->address.any.sa_family == AF_INET6;
+    instance_event(instance, EVENT_READY);
 }
 
 static bool probe_address(const struct instance *instance, struct address *address)
@@ -163,6 +166,8 @@ static bool choose_probe(struct instance *instance)
                                            .argument = fill_in(instance, spec->ready_argument),
                                            .cwd = spec->cwd,
                                            .on_ready = on_probe_ready};
+    if (instance->socket == NULL)
+        address_parse_ip(slice_of("::1"), (uint16_t)instance->port, &instance->probe.other);
     return spec->ready_kind == READY_NOTIFY || spec->ready_kind == READY_EXEC ||
            probe_address(instance, &instance->probe.address);
 }
@@ -447,6 +452,7 @@ bool process_start(struct instance *instance)
 
     assert(instance->pid == 0);
     instance->serial = ++instance->app->apps->next_serial;
+    instance->six = false;
     diag_init(&kit.diag);
     kit.arena = arena_new(8192);
     choose_address(instance);

@@ -206,7 +206,12 @@ static void ask_command(struct ready_probe *probe)
 static void on_again(struct deadline *deadline)
 {
     struct ready_probe *probe = container_of(deadline, struct ready_probe, again);
+    struct address tried = probe->address;
 
+    if (probe->other.len > 0 && probe->attempts > 1) {
+        probe->address = probe->other;
+        probe->other = tried;
+    }
     if (probe->kind == READY_EXEC)
         ask_command(probe);
     else

@@ -12,13 +12,14 @@
 struct ready_probe {
     struct loop *loop;
     enum ready_kind kind;
-    char *argument;       /* owned: path or command; freed by ready_end() */
-    uint64_t every_ms;    /* 0: until it is ready; else at this interval */
-    uint64_t patience_ms; /* with one attempt; 0: 5 s */
-    const char *cwd;      /* borrowed: for a command */
-    struct address address;
-    struct io io; /* connection, pidfd or datagram socket; not watched: none */
-    pid_t pid;    /* the command */
+    char *argument;         /* owned: path or command; freed by ready_end() */
+    uint64_t every_ms;      /* 0: until it is ready; else at this interval */
+    uint64_t patience_ms;   /* with one attempt; 0: 5 s */
+    const char *cwd;        /* borrowed: for a command */
+    struct address address; /* the one that answered, in the end */
+    struct address other;   /* tried in turn with it: "localhost" may be ::1 alone; len 0: none */
+    struct io io;           /* connection, pidfd or datagram socket; not watched: none */
+    pid_t pid;              /* the command */
     struct deadline again;
     struct deadline patience; /* with one connection */
     unsigned attempts;

@@ -380,3 +380,14 @@ def test_why(runner, follow):
     assert "MB of memory" in reason
     runner.ok("stop", "good")
     assert "somebody stopped it" in runner.ok("why", "good")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="this machine has no IPv6")
+def test_an_app_on_localhost_may_be_on_six_only(runner, follow):
+    """What listens on ::1 alone is found and told there."""
+    runner.file("web.js", NODE.replace("process.env.PORT", "process.env.PORT, '::1'"))
+    runner.ok("start", "web.js", "--balance")
+    follower = follow()
+    instance, = follower.wait_instances("web", 1)
+    assert instance["address"].startswith("[::1]:")
+    assert ask(instance["address"]).startswith("node ")
