@@ -530,6 +530,7 @@ void apps_stop_all(struct apps *apps)
         app->watch = NULL;
         list_each(one, next, &app->instances)
             instance_event(container_of(one, struct instance, link), EVENT_STOP);
+        follow_end_drains(app);
     }
     tell_if_idle(apps);
 }

@@ -217,6 +217,7 @@ void follow_changed(struct app *app);
 void follow_gone(struct app *app); /* it is about to be freed */
 /* True: nothing new comes to it; its timer expires when what runs on it is done. */
 bool follow_drain(struct instance *instance);
+void follow_end_drains(struct app *app); /* nobody is waited for any more */
 struct app_load follow_load(const struct app *app);
 void followers_end(struct apps *apps);
 

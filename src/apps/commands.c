@@ -563,6 +563,7 @@ static void resurrect_one(const struct ask *ask, struct operation *operation, js
     const json_t *instances = json_object_get(source, "instances");
     const char *text = json_string_value(instances);
     struct app_spec *spec = NULL;
+    struct app *app = NULL;
     struct diag diag;
 
     diag_init(&diag);
@@ -573,7 +574,9 @@ static void resurrect_one(const struct ask *ask, struct operation *operation, js
         json_object_set_new(source, "autostart", json_false());
     spec = spec_new(source, NULL, json_object_get(ask->request, "inherited"), &diag);
     if (spec != NULL && app_find(ask->apps, spec->name) == NULL)
-        app_start_new(ask->apps, operation, spec);
+        app = app_start_new(ask->apps, operation, spec);
+    if (app != NULL && json_is_true(json_object_get(entry, "stopped")))
+        app->idle = false; /* as somebody stopped it: no request may wake it */
     spec_unref(spec);
     json_decref(source);
     diag_fini(&diag);

@@ -308,6 +308,21 @@ static void set_timers(struct list *instances)
     }
 }
 
+void follow_end_drains(struct app *app)
+{
+    struct list *lists[] = {&app->instances, &app->retiring};
+
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        list_each(it, keep, lists[i])
+        {
+            struct instance *instance = container_of(it, struct instance, link);
+
+            if (instance->draining)
+                instance_event(instance, EVENT_PATIENCE);
+        }
+    }
+}
+
 /* ---- what is heard */
 
 static struct load *load_of(struct follower *follower, struct app *app)

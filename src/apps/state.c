@@ -28,7 +28,7 @@ static json_t *describe(const struct app *app)
         stopped = stopped && (state == STATE_STOPPED || state == STATE_STOPPING);
     }
     return json_pack("{s:O, s:i, s:b}", "spec", app->spec->source, "count", (int)app_count(app),
-                     "stopped", stopped);
+                     "stopped", stopped && !app->idle); /* asleep is not stopped */
 }
 
 /* There is always one whole file. */
