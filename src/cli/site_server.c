@@ -87,7 +87,9 @@ static bool write_conf(const char *path)
                  "http {\n"
                  "    access_log logs/server-access.log;\n"
                  "    client_body_temp_path temp/body;\n    proxy_temp_path temp/proxy;\n\n"
-                 "    # one file per domain\n    include sites/*.conf;\n}\n") < 0)
+                 "    # one file per domain\n    include sites/*.conf;\n}\n\n"
+                 "# whose apps these are\napps {\n    home \"%s\";\n}\n",
+                 home_path()) < 0)
         return false;
     written = file_replace(path, slice_of(text), 0644);
     if (!written)
