@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { APP_NAME_MAX = 255, APP_REASON_MAX = 1000, APP_INSTANCES_MAX = 1024 };
+enum { APP_NAME_MAX = 255, APP_REASON_MAX = 1000, APP_INSTANCES_MAX = 2048 };
 
 struct app_notice {
     struct slice name; /* all in the text */

@@ -7,6 +7,7 @@
 #include "balance/resolver_internal.h"
 #include "balance/sources_internal.h"
 #include "balance/upstream.h"
+#include "balance/upstream_internal.h"
 #include "base/arena.h"
 #include "base/clock.h"
 
@@ -197,7 +198,7 @@ static void stop_all(void *data)
 }
 
 /* Which servers are apps can be said when the whole config has been loaded: a declared one needs no
- * DNS, and a name with dots or in the hosts file is an app's only if it is declared. */
+ * DNS. */
 static void settle_server(const struct upstreams *upstreams, struct server *server)
 {
     if (server->kind == SERVER_ADDRESS)
@@ -206,8 +207,7 @@ static void settle_server(const struct upstreams *upstreams, struct server *serv
         server->kind = SERVER_APP_DECLARED;
         server->host = slice_make(NULL, 0);
         server->address_count = 0;
-    } else if (server->kind == SERVER_APP_MAYBE &&
-               (server->address_count > 0 || slice_find(server->name, '.') >= 0)) {
+    } else if (!server_may_be_app(upstreams, server)) {
         server->kind = SERVER_ADDRESS;
     }
 }

@@ -288,6 +288,7 @@ static bool apply(struct roster_app *app, const struct app_notice *notice)
     struct app_instance *ready[APP_INSTANCES_MAX];
     bool complete = take_instances(app, notice);
 
+    atomic_store_explicit(&app->asked_ms, 0, memory_order_relaxed);
     take_reason(app, notice->reason);
     app->desired = notice->desired;
     atomic_store_explicit(&app->status, notice->status, memory_order_relaxed);

@@ -10,6 +10,7 @@
 
 enum {
     REPORT_EVERY_MS = 250,
+    ASK_AGAIN_MS = 1000,
     EWMA_SHARE = 8, /* a new sample counts for an eighth */
 };
 
@@ -23,8 +24,16 @@ void roster_report_soon(struct roster_app *app, bool urgent)
         nudge_send(app->roster->nudge);
 }
 
+/* Once per need: again only if nothing has come of it for a while, as it may have been lost with a
+ * runner that ended. */
 void roster_report_wanted(struct roster_app *app)
 {
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t asked_ms = atomic_load_explicit(&app->asked_ms, memory_order_relaxed);
+
+    if ((asked_ms != 0 && now_ms < asked_ms + ASK_AGAIN_MS) ||
+        !atomic_compare_exchange_strong(&app->asked_ms, &asked_ms, now_ms))
+        return;
     if (!atomic_exchange_explicit(&app->wanted, true, memory_order_acq_rel))
         nudge_send(app->roster->nudge);
 }

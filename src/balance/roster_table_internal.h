@@ -26,9 +26,10 @@ struct roster_app {
     atomic_uint waiting;       /* requests */
     atomic_uint queue_ewma_us; /* how long requests waited: a moving average */
     _Atomic uint64_t requests;
-    atomic_bool changed; /* since the last report */
-    atomic_bool urgent;  /* the next report must not wait */
-    atomic_bool wanted;  /* the master has to hear that somebody waits */
+    atomic_bool changed;       /* since the last report */
+    atomic_bool urgent;        /* the next report must not wait */
+    _Atomic uint64_t asked_ms; /* when it was wanted last; 0: not since the last notice */
+    atomic_bool wanted;        /* the master has to hear that somebody waits */
 };
 
 struct roster {

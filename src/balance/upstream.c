@@ -282,40 +282,94 @@ const char *upstream_method(const struct upstream *upstream)
     return upstream->algorithm->name;
 }
 
+/* ---- apps */
+
+/* A name with dots, or one of the hosts file, is an app's only if it is declared. */
+bool server_may_be_app(const struct upstreams *upstreams, const struct server *server)
+{
+    if (server->kind != SERVER_APP_MAYBE)
+        return server->kind != SERVER_ADDRESS;
+    return upstreams_has_app(upstreams, server->name) ||
+           (server->address_count == 0 && slice_find(server->name, '.') < 0);
+}
+
+bool upstreams_mention_apps(const struct upstreams *upstreams)
+{
+    for (struct upstream *it = upstreams == NULL ? NULL : upstreams->first; it != NULL;
+         it = it->next) {
+        for (struct server *server = it->servers; server != NULL && it->stands_for == NULL;
+             server = server->next) {
+            if (server_may_be_app(upstreams, server))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* ---- strict */
 
-static void check_server(struct loader *loader, const struct upstream *upstream,
-                         const struct server *server)
+struct strict {
+    const struct upstreams *upstreams;
+    const struct app_lookup *lookup;
+    struct diag *diag;
+};
+
+static bool is_running_app(const struct strict *strict, const struct server *server)
+{
+    const struct app_lookup *lookup = strict->lookup;
+
+    if (!server_may_be_app(strict->upstreams, server))
+        return false;
+    return upstreams_has_app(strict->upstreams, server->name) ||
+           (lookup->runs != NULL && lookup->runs(lookup->data, server->name));
+}
+
+static bool can_be_resolved(const struct server *server)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *found = NULL;
-    struct diag_place place = {.file = server->file, .line = server->line};
     char host[256];
 
     if (server->address_count > 0 || server->host.len >= sizeof(host))
-        return;
+        return true;
     memcpy(host, server->host.data, server->host.len);
     host[server->host.len] = '\0';
-    if (getaddrinfo(host, NULL, &hints, &found) == 0) {
-        freeaddrinfo(found);
-        return;
-    }
-    diag_add(loader->diag, DIAG_ERROR, &place, "host not found in upstream \"%.*s\"",
-             SLICE_ARG(server->name));
-    diag_hint(loader->diag, "without --strict this server of \"%.*s\" is looked for at run time",
-              SLICE_ARG(upstream->name));
+    if (getaddrinfo(host, NULL, &hints, &found) != 0)
+        return false;
+    freeaddrinfo(found);
+    return true;
 }
 
-void upstreams_check(struct loader *loader)
+static void check_server(const struct strict *strict, const struct upstream *upstream,
+                         const struct server *server)
 {
-    struct snapshot *snapshot = loader->context;
-    struct upstreams *upstreams = snapshot->http_upstreams;
+    struct diag *diag = strict->diag;
+    struct diag_place place = {.file = server->file, .line = server->line};
 
-    if (!loader->strict || upstreams == NULL)
+    if (is_running_app(strict, server))
         return;
-    for (struct upstream *it = upstreams->first; it != NULL; it = it->next) {
+    if (server->kind == SERVER_APP) {
+        diag_add(diag, DIAG_ERROR, &place, "app \"%.*s\" of upstream \"%.*s\" is not known",
+                 SLICE_ARG(server->name), SLICE_ARG(upstream->name));
+        diag_hint(diag, "it is not in apps { }, and no runner has it; without --strict it is "
+                        "used as soon as it is started");
+    } else if (!can_be_resolved(server)) {
+        diag_add(diag, DIAG_ERROR, &place, "host not found in upstream \"%.*s\"",
+                 SLICE_ARG(server->name));
+        diag_hint(diag, "without --strict this server of \"%.*s\" is looked for at run time",
+                  SLICE_ARG(upstream->name));
+    }
+}
+
+void upstreams_check(const struct upstreams *upstreams, const struct app_lookup *lookup,
+                     struct diag *diag)
+{
+    const struct strict strict = {.upstreams = upstreams, .lookup = lookup, .diag = diag};
+
+    for (struct upstream *it = upstreams == NULL ? NULL : upstreams->first; it != NULL;
+         it = it->next) {
         for (struct server *server = it->servers; server != NULL && it->stands_for == NULL;
              server = server->next)
-            check_server(loader, it, server);
+            check_server(&strict, it, server);
     }
 }

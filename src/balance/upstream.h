@@ -19,7 +19,7 @@ struct algorithm;
 struct arena;
 struct balance;
 struct conf_call;
-struct diag_place;
+struct diag;
 struct loader;
 struct log;
 struct peer_set;
@@ -121,9 +121,18 @@ bool upstreams_declare_app(struct upstreams *upstreams, struct slice name);
 
 bool upstreams_has_app(const struct upstreams *upstreams, struct slice name); /* is it declared? */
 
-/* With --strict: every name that cannot be resolved now is an error, with its place. Blocks on the
- * DNS. To be called when the whole config has been loaded. */
-void upstreams_check(struct loader *loader);
+/* May some of its servers be apps? Then somebody has to say where they are. */
+bool upstreams_mention_apps(const struct upstreams *upstreams);
+
+/* For --strict: every name that cannot be resolved now is an error, with its place, and every app
+ * that is neither declared nor runs. Blocks on the DNS. To be called when the whole
+ * config has been loaded. */
+struct app_lookup {
+    bool (*runs)(void *data, struct slice name); /* NULL: none does */
+    void *data;
+};
+void upstreams_check(const struct upstreams *upstreams, const struct app_lookup *lookup,
+                     struct diag *diag);
 
 /* For a text known only at run time, already resolved to `addresses`: lives in `arena` (of the
  * exchange), but its peers have the states (health, idle connections) that every upstream of the

@@ -23,6 +23,9 @@ const struct resolver_conf *server_resolver(const struct upstreams *upstreams,
                                             const struct upstream *upstream,
                                             const struct server *server);
 
+/* Once the whole config has been loaded: is this server an app, or perhaps one? */
+bool server_may_be_app(const struct upstreams *upstreams, const struct server *server);
+
 /* weight=1 max_fails=1 fail_timeout=10s */
 struct server server_default(void);
 

@@ -3,9 +3,11 @@
 #include "config/files.h"
 #include "config/snapshot.h"
 #include "daemon/load.h"
+#include "daemon/runner_apps.h"
 #include "http/features/explain.h"
 
 #include <ctype.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +33,42 @@ static bool parse(int argc, char **argv, struct explain_request *request, const 
     return request->url != NULL;
 }
 
-static bool run(const struct run_options *options, const struct explain_request *request)
+static json_t *apps; /* what the runner says; NULL: none answers. For the one call of run() */
+
+static void tell_instances(FILE *out, const json_t *instances)
+{
+    json_t *instance;
+    size_t index;
+
+    json_array_foreach(instances, index, instance)
+    {
+        const char *address = json_string_value(json_object_get(instance, "address"));
+        const char *state = json_string_value(json_object_get(instance, "state"));
+        json_int_t id = json_integer_value(json_object_get(instance, "id"));
+
+        if (address != NULL && state != NULL)
+            fprintf(out, "peer      %s, instance %lld, %s\n", address, (long long)id, state);
+    }
+}
+
+static bool tell_app(FILE *out, struct slice name, bool surely)
+{
+    const json_t *app = json_object_getn(apps, name.data, name.len);
+    const char *status = json_string_value(json_object_get(app, "status"));
+    const char *reason = json_string_value(json_object_get(app, "reason"));
+
+    if (status == NULL && !surely)
+        return false;
+    if (apps == NULL)
+        status = "not looked at, because no runner answers";
+    fprintf(out, "app       %.*s is %s%s%s\n", SLICE_ARG(name),
+            status == NULL ? "not known to the runner" : status,
+            reason == NULL || reason[0] == '\0' ? "" : ": ", reason == NULL ? "" : reason);
+    tell_instances(out, json_object_get(app, "instances"));
+    return true;
+}
+
+static bool run(const struct run_options *options, struct explain_request *request)
 {
     struct load load;
     bool done = false;
@@ -40,8 +77,13 @@ static bool run(const struct run_options *options, const struct explain_request 
         diag_print(&load.diag, stderr);
     else if (load.snapshot->http == NULL)
         fputs("pelayan: there is no http block in this configuration\n", stderr);
-    else
+    else {
+        apps = runner_apps(load.snapshot);
+        request->tell_app = tell_app;
         done = explain(load.snapshot->http, request, stdout);
+        json_decref(apps);
+        apps = NULL;
+    }
     load_fini(&load);
     return done;
 }

@@ -8,10 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES_MAX = 64 << 20 };
+enum { ANSWER_BYTES_MAX = 64 << 20, SILENCE_S = 3 };
 
 static int connect_to(const char *path)
 {
@@ -72,6 +73,32 @@ static bool receive_line(int fd, FILE *out)
         total += (size_t)got;
     }
     return false;
+}
+
+bool client_stream(const char *socket_path, struct slice request,
+                   bool (*on_line)(void *data, struct slice line), void *data)
+{
+    const struct timeval patience = {.tv_sec = SILENCE_S};
+    int fd = connect_to(socket_path);
+    FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+    bool done = false;
+
+    if (in == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (send(fd, request.data, request.len, MSG_NOSIGNAL) == (ssize_t)request.len) {
+        while (!done && (len = getline(&line, &room, in)) > 0)
+            done = !on_line(data, slice_make(line, (size_t)len - (line[len - 1] == '\n')));
+    }
+    free(line);
+    fclose(in);
+    return done;
 }
 
 static enum client_result receive_answer(int fd, struct arena *arena, struct slice *answer)

@@ -23,5 +23,11 @@ enum client_result client_ask(const char *socket_path, const char *command, stru
 enum client_result client_exchange(const char *socket_path, struct slice request,
                                    struct arena *arena, struct slice *answer);
 
+/* Sends `request`, one JSON line with its end, and gives every line that comes to `on_line`,
+ * without its end, until that returns false. False: nobody is there, or the other side fell silent.
+ */
+bool client_stream(const char *socket_path, struct slice request,
+                   bool (*on_line)(void *data, struct slice line), void *data);
+
 /* Does somebody listen there? */
 bool client_listens(const char *socket_path);

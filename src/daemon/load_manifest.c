@@ -10,6 +10,7 @@
 #include "daemon/load.h"
 #include "daemon/manifest.h"
 #include "daemon/options.h"
+#include "daemon/runner_apps.h"
 #include "daemon/runner_home.h"
 #include "http/features/ssl.h"
 #include "http/server.h"
@@ -245,26 +246,13 @@ static void add_process(struct manifest *manifest, const struct core_conf *core,
     manifest->working_directory = keep(manifest, core->working_directory);
 }
 
-/* Does an upstream have apps that somebody else may have started? */
-static bool uses_apps(const struct upstreams *upstreams)
-{
-    const struct upstream *upstream = upstreams == NULL ? NULL : upstreams->first;
-
-    for (; upstream != NULL; upstream = upstream->next) {
-        for (const struct server *server = upstream->servers; server != NULL; server = server->next)
-            if (server->kind == SERVER_APP)
-                return true;
-    }
-    return false;
-}
-
 static bool keep_apps(struct manifest *manifest, const struct snapshot *snapshot)
 {
     const struct apps_conf *conf = snapshot->apps;
     const char *home = runner_home();
     char *list = conf == NULL ? NULL : json_dumps(conf->apps, JSON_COMPACT);
 
-    manifest->apps_follow = conf != NULL || uses_apps(snapshot->http_upstreams);
+    manifest->apps_follow = conf != NULL || upstreams_mention_apps(snapshot->http_upstreams);
     manifest->apps_home = keep(manifest, conf != NULL && conf->home.len > 0 ? conf->home
                                          : home != NULL                     ? slice_of(home)
                                                                             : slice_of(""));
@@ -285,6 +273,9 @@ struct manifest *load_manifest(const struct load *load, const struct run_options
         return NULL;
     }
     add_process(manifest, core, options);
+    if (options->strict)
+        upstreams_check(load->snapshot->http_upstreams,
+                        &(struct app_lookup){runner_has_app, load->snapshot}, diag);
     if (!find_user(manifest, core, diag) ||
         (apps != NULL && !apps_conf_check(apps, &load->tree, diag))) {
         manifest_free(manifest);

@@ -291,7 +291,6 @@ static bool set_http(struct conf_call *call)
     bool ok = loader_block(call, CTX_HTTP, draft, &scope);
 
     draft->conf.settings = scope.settings;
-    upstreams_check(call->loader);
     ok = list_servers(call->loader, draft) && ok;
     ok = listens_finish(call->loader, draft) && ok;
     return finish_features(call->loader, &draft->conf) && ok;

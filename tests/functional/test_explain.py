@@ -1,6 +1,7 @@
 """`pelayan explain`: server, location, rewrites, upstream and headers, each with file and line."""
 
 import pytest
+from harness.fake_runner import FakeRunner
 
 CONF = """upstream app { server 127.0.0.1:3001; server 127.0.0.1:3002 backup; }
 server { listen 127.0.0.1:{port}; server_name a.test;
@@ -54,3 +55,52 @@ def test_mistakes(pelayan):
     site = pelayan.run(http=CONF)
     assert site.command("-c", site.conf, "explain").returncode == 1
     assert site.command("-c", site.conf, "explain", "nonsense").returncode == 1
+
+
+def test_apps_are_told_with_their_instances(pelayan, tmp_path, monkeypatch):
+    """As the runner knows them; without one, that none answers."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("PELAYAN_HOME", str(home))
+    place = pelayan.place(
+        http="""upstream group { app web; server 127.0.0.1:3001; }
+        server { listen 127.0.0.1:{port}; location /group { proxy_pass http://group; }
+            location / { proxy_pass http://web; } location /dns { proxy_pass http://other; } }"""
+    )
+
+    def explain(path):
+        result = place.command("-c", place.conf, "-p", place.dir, "explain", path)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    assert "app       web is not looked at, because no runner answers" in explain("/group")
+    runner = FakeRunner(home)
+    try:
+        runner.say("web", "online", (3, "127.0.0.1:4001"), (4, "unix:/run/x", "draining"))
+        told = explain("/group")
+        assert "app       web is online\n" in told and "peer      127.0.0.1:3001\n" in told
+        assert "peer      127.0.0.1:4001, instance 3, ready\n" in told
+        assert "peer      unix:/run/x, instance 4, draining\n" in told
+        assert "app       web is online\n" in explain("/")
+        assert "peer      other\n" in explain("/dns")
+        runner.say("web", "failed", reason="exited with code 3")
+        assert "app       web is failed: exited with code 3\n" in explain("/")
+    finally:
+        runner.close()
+
+
+def test_strict_knows_apps(pelayan, tmp_path, monkeypatch):
+    """An app that nobody declares and no runner has is an error of -t --strict only."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("PELAYAN_HOME", str(home))
+    http = """upstream group { app web; }
+        server { listen 127.0.0.1:{port}; location / { proxy_pass http://group; } }"""
+    assert pelayan.check(http=http).returncode == 0
+    strict = pelayan.check("--strict", http=http)
+    assert strict.returncode == 1
+    assert 'app "web" of upstream "group" is not known' in strict.stderr
+    runner = FakeRunner(home)
+    try:
+        runner.say("web", "idle")
+        assert pelayan.check("--strict", http=http).returncode == 0
+    finally:
+        runner.close()

@@ -22,6 +22,7 @@ struct told {
     FILE *out;
     bool answered;
     bool moved; /* to an error page */
+    bool (*tell_app)(FILE *out, struct slice name, bool surely);
     struct address local;
 };
 
@@ -297,6 +298,21 @@ static bool find_location(struct exchange *x)
     return false;
 }
 
+static void tell_peer(struct exchange *x, const struct server *server)
+{
+    const struct told *told = told_of(x);
+    bool surely = server->kind == SERVER_APP ||
+                  (server->kind == SERVER_APP_MAYBE &&
+                   upstreams_has_app(x->conf->snapshot->http_upstreams, server->name));
+    bool perhaps = server->kind == SERVER_APP_MAYBE && server->address_count == 0;
+
+    if ((surely || perhaps) && told->tell_app != NULL &&
+        told->tell_app(told->out, server->name, surely))
+        return;
+    fprintf(told->out, "peer      %.*s%s%s\n", SLICE_ARG(server->name),
+            server->backup ? ", backup" : "", server->down ? ", down" : "");
+}
+
 static void tell_peers(struct exchange *x, const struct proxy_pass *pass)
 {
     FILE *out = told_of(x)->out;
@@ -313,8 +329,7 @@ static void tell_peers(struct exchange *x, const struct proxy_pass *pass)
     fprintf(out, "upstream  %.*s, %s", SLICE_ARG(upstream->name), upstream_method(upstream));
     tell_place(out, (struct origin){slice_of(upstream->file), upstream->line});
     for (const struct server *server = upstream->servers; server != NULL; server = server->next)
-        fprintf(out, "peer      %.*s%s%s\n", SLICE_ARG(server->name),
-                server->backup ? ", backup" : "", server->down ? ", down" : "");
+        tell_peer(x, server);
 }
 
 static void tell_content(struct exchange *x)
@@ -382,7 +397,7 @@ static void walk(struct exchange *x)
 
 bool explain(const struct http_conf *conf, const struct explain_request *request, FILE *out)
 {
-    struct told told = {.out = out};
+    struct told told = {.out = out, .tell_app = request->tell_app};
     struct arena *arena = arena_new(16384);
     struct exchange *x = arena == NULL ? NULL : arena_zalloc(arena, sizeof *x);
     struct loop *loop = loop_new(0);

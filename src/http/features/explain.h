@@ -17,6 +17,9 @@ struct explain_request {
     const char *url;            /* "http://host[:port]/path?args", or "/path" */
     const char *const *headers; /* "Name: value" */
     size_t header_count;
+    /* Prints what an app called `name` has for peers. False: there is none, and it is not `surely`
+     * one. NULL: apps are named only. */
+    bool (*tell_app)(FILE *out, struct slice name, bool surely);
 };
 
 /* Prints to `out`. False: the URL or a header cannot be understood, or no memory (said on `out`).

@@ -69,7 +69,8 @@ static struct upstreams *load(const char *body, bool strict)
     loader.strict = strict;
     CHECK(loader_init(&loader, features, 2));
     loader_run(&loader, &root);
-    upstreams_check(&loader);
+    if (strict)
+        upstreams_check(at.snapshot->http_upstreams, &(struct app_lookup){0}, &at.diag);
     loader_fini(&loader);
     tree_fini(&tree);
     config_files_free(files);
