@@ -149,9 +149,9 @@ static bool begin_attempt(struct pick *pick, struct peer *peer)
     uint64_t now_ms = loop_now_ms(pick->loop);
     uint64_t checked_ms = atomic_load_explicit(&state->checked_ms, memory_order_relaxed);
 
-    set_tried(pick, (unsigned)(peer - pick->set->peers));
     if (peer->instance != NULL && !app_instance_begin(peer->instance, pick->tries == 0))
         return false;
+    set_tried(pick, (unsigned)(peer - pick->set->peers));
     /* After fail_timeout one request tries it; the others wait for how that ends. */
     if (now_ms > checked_ms + peer->server->fail_timeout_ms)
         atomic_store_explicit(&state->checked_ms, now_ms, memory_order_relaxed);
@@ -265,24 +265,26 @@ void pick_begin(struct pick *pick, struct upstream *upstream, struct subject *su
         upstream->algorithm->begin(pick);
 }
 
-/* Before it looks for a peer: what changes from here on is not missed by who then waits. */
-static void note_changes(struct pick *pick)
+static unsigned changes_of(const struct pick *pick)
 {
     const struct sources *sources = pick->upstream->sources;
 
-    if (sources != NULL)
-        pick->changes = atomic_load_explicit(&sources->changes, memory_order_acquire);
+    return sources == NULL ? 0 : atomic_load_explicit(&sources->changes, memory_order_acquire);
 }
 
+/* What changes while it looks is looked at, too; what changes afterwards is not missed by who then
+ * waits. */
 static enum pick_result look(struct pick *pick)
 {
     do {
-        note_changes(pick);
-        if (choose(pick))
-            return PICK_PEER;
-    } while (move_on(pick));
-    if (pick_hopes(pick))
-        return PICK_WAIT;
+        do {
+            pick->changes = changes_of(pick);
+            if (choose(pick))
+                return PICK_PEER;
+        } while (move_on(pick));
+        if (pick_hopes(pick))
+            return PICK_WAIT;
+    } while (pick->changes != changes_of(pick));
     if (pick->set == NULL)
         return PICK_UNRESOLVED;
     return pick->busy ? PICK_BUSY : PICK_NONE;

@@ -27,6 +27,16 @@ struct waiter {
 
 /* ---- what there is to wait for */
 
+/* One that has been told to leave may be listed for a moment more. */
+static bool any_ready(const struct source *source)
+{
+    for (size_t i = 0; i < source->instance_count; i++) {
+        if (atomic_load_explicit(&source->instances[i]->ready, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
 /* Is the app's part in this server's addresses still open? */
 static bool may_come(const struct pick *pick, const struct source *source)
 {
@@ -37,7 +47,7 @@ static bool may_come(const struct pick *pick, const struct source *source)
     case APP_STARTING:
         return true;
     case APP_ONLINE:
-        return source->instance_count == 0 || pick->lost;
+        return !any_ready(source) || pick->lost;
     case APP_UNKNOWN: /* the config that declares it is on its way to the runner */
         return source->server->kind == SERVER_APP_DECLARED;
     case APP_GONE:
@@ -137,7 +147,7 @@ static enum wait_result begin(struct pick *pick, const struct waiting *waiting, 
         return WAIT_NOT;
     if (!roster_wait_begin(app, waiting->limit))
         return WAIT_FULL;
-    *briefly = roster_app_status(app) == APP_ONLINE && source->instance_count > 0;
+    *briefly = roster_app_status(app) == APP_ONLINE && any_ready(source);
     if (enqueue(pick, waiting, app))
         return WAIT_BEGUN;
     roster_wait_end(app);
