@@ -212,6 +212,7 @@ static bool configure(struct tls_store *store, SSL_CTX *context, const struct tl
                                      SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF |
                                      SSL_OP_NO_ANTI_REPLAY | SSL_OP_SINGLE_DH_USE);
     SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_num_tickets(context, 1); /* who opens several connections gets one on each */
     tls_choose_on(context);
     staple_on(context);
     if (s->early_data)

@@ -202,6 +202,15 @@ def test_sessions_survive_a_reload(pelayan, authority, localhost, tickets, versi
     assert ask(session)[0] == b"r"
 
 
+def test_one_ticket_for_a_connection(pelayan, authority, localhost):
+    """Making one is a tenth of a handshake's work; also who resumes gets a new one."""
+    site = pelayan.run(http=server(localhost, "return 200 ok;"))
+    request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    told = openssl("s_client", "-connect", f"127.0.0.1:{site.port}", "-servername", "localhost", "-ign_eof", "-msg",
+                   data=request, check=False).stdout
+    assert told.count("NewSessionTicket") == 1
+
+
 def test_sessions_do_not_cross_servers(pelayan, authority, localhost):
     """A session of a server that asked for nothing does not open one that asks for a certificate."""
     other = authority.issue("strict.test")
