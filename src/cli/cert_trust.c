@@ -120,7 +120,7 @@ static bool change_nss(const char *folder, const char *certificate, bool trust)
 /* Chromium looks there, and makes nothing of its own as long as nobody adds anything. */
 static bool make_nss(const char *folder)
 {
-    char database[PATH_MAX + 8];
+    char database[PATH_MAX + 16];
     char above[PATH_MAX];
     struct stat status;
 

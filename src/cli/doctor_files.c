@@ -94,15 +94,13 @@ static void check_root(struct doctor *doctor, const struct node *node)
     }
 }
 
-/* The folder that a file is, or will be, in. */
-static void folder_of(const char *path, char out[PATH_MAX])
+/* Leaves the folder that a file is, or will be, in. */
+static void cut_to_folder(char *path)
 {
-    char *slash;
+    char *slash = strrchr(path, '/');
 
-    snprintf(out, PATH_MAX, "%s", path);
-    slash = strrchr(out, '/');
     if (slash != NULL)
-        slash[slash == out] = '\0';
+        slash[slash == path] = '\0';
 }
 
 static void check_written(struct doctor *doctor, const char *path, const char *what)
@@ -111,7 +109,8 @@ static void check_written(struct doctor *doctor, const char *path, const char *w
 
     if (strcmp(path, "stderr") == 0 || faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
         return;
-    folder_of(path, folder);
+    snprintf(folder, sizeof folder, "%s", path);
+    cut_to_folder(folder);
     if (errno == ENOENT && faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
         return;
     doctor_find(doctor, DOCTOR_BAD, "%s %s cannot be written: %s", what, path, strerror(errno));
@@ -138,7 +137,7 @@ static bool disk_of(const char *path, char found[PATH_MAX], struct statvfs *disk
     while (statvfs(found, disk) != 0) {
         if (strcmp(found, "/") == 0 || strchr(found, '/') == NULL)
             return false;
-        folder_of(found, found);
+        cut_to_folder(found);
     }
     return true;
 }
