@@ -95,7 +95,8 @@ static void count(struct instance *instance, struct census *census)
     census->ready += instance->state == STATE_ONLINE;
     census->coming += instance->state == STATE_STARTING || instance->state == STATE_WAITING ||
                       instance->start_again;
-    if (census->dead == NULL && instance->reason[0] != '\0')
+    /* what is being stopped has nothing to explain, whatever it died of before */
+    if (census->dead == NULL && instance->reason[0] != '\0' && instance->state != STATE_STOPPING)
         census->dead = instance;
 }
 
