@@ -67,12 +67,14 @@ struct instance {
     unsigned hung;           /* so many failures in a row */
     unsigned too_large;      /* so many samples in a row over max_memory_restart */
     int port;
-    char *socket;     /* owned */
-    char *group;      /* owned: the process's control group; NULL: none */
-    bool six;         /* its port accepts at ::1 only */
-    unsigned serial;  /* of the process: what balancers call it */
-    bool draining;    /* stopping: it gets no new request, and is signalled when none is left */
-    bool drain_blind; /* ... somebody who had requests on it cannot say any more */
+    char *socket;       /* owned */
+    char *group;        /* owned: the process's control group; NULL: none */
+    bool group_killed;  /* it is of no further use */
+    uint64_t oom_kills; /* in it, when the process was started */
+    bool six;           /* its port accepts at ::1 only */
+    unsigned serial;    /* of the process: what balancers call it */
+    bool draining;      /* stopping: it gets no new request, and is signalled when none is left */
+    bool drain_blind;   /* ... somebody who had requests on it cannot say any more */
     uint64_t drain_version;  /* the app's when that was told; 0: not yet */
     uint64_t drain_until_ms; /* the end of its budget */
     uint64_t unused_ms;      /* since when nobody has had a request on it; 0: somebody has */

@@ -67,7 +67,8 @@ static bool filtered(const struct switch_words *filter, const char *name)
     if (filter->on && filter->words.count == 0)
         return true;
     for (size_t i = 0; i < filter->words.count; i++) {
-        if (strstr(name, filter->words.items[i]) != NULL)
+        if (filter->exact ? strcmp(name, filter->words.items[i]) == 0
+                          : strstr(name, filter->words.items[i]) != NULL)
             return true;
     }
     return false;

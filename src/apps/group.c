@@ -365,6 +365,17 @@ int group_open(const struct groups *groups, const char *name)
     return fd;
 }
 
+bool group_is_populated(const struct groups *groups, const char *name)
+{
+    char *folder = joined(groups->base, name);
+    char text[256];
+    bool populated = folder == NULL || !read_file(folder, "cgroup.events", text, sizeof text) ||
+                     number_in(text, "populated") != 0;
+
+    free(folder);
+    return populated;
+}
+
 bool group_kill(const struct groups *groups, const char *name)
 {
     char *folder = joined(groups->base, name);

@@ -1,6 +1,6 @@
 /* A control group (cgroup v2) for each process tree: all of it can be ended at once, measured and
- * limited, whatever it forks and whatever sessions it makes. None is used twice: Linux kills at
- * once what is born into a group that was killed before.
+ * limited, whatever it forks and whatever sessions it makes. One that was killed is not used
+ * again: Linux kills at once what is born into it later.
  *
  *   <the runner's own group>/pelayan-PID/NAME-ID-NUMBER
  *
@@ -50,6 +50,9 @@ bool groups_tidy(struct groups *groups);
 
 /* For spawn(); -1: errno. */
 int group_open(const struct groups *groups, const char *name);
+
+/* Does anything live in it? */
+bool group_is_populated(const struct groups *groups, const char *name);
 
 /* SIGKILL to everything in it. False: the kernel cannot (before 5.14). */
 bool group_kill(const struct groups *groups, const char *name);

@@ -49,6 +49,7 @@ void instance_free(struct instance *instance)
     if (instance->app->rollout != NULL)
         rollout_on_gone(instance->app->rollout, instance);
     spec_unref(instance->spec);
+    apps_drop_group(instance->app->apps, instance->group);
     free(instance->socket);
     free(instance);
 }

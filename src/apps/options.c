@@ -136,7 +136,7 @@ const struct option app_options[] = {
     /* environment */
     {"env", NULL, OTHER, .doc = "Variables; env_NAME is laid over them with --env NAME."},
     {"filter_env", NULL, SWITCH(filter_env),
-     .doc = "true: inherit nothing; words: inherit no variable whose name holds one of them."},
+     .doc = "true: inherit nothing; a name: not this variable; a list: none whose name holds one."},
     /* logs */
     {"out_file", "out output out_log", TEXT(out_file), .flag = "-o",
      .doc = "Standard output; /dev/null for none."},

@@ -267,12 +267,22 @@ static bool open_channel(struct instance *instance, struct kit *kit)
     return true;
 }
 
+static bool kill_group(struct instance *instance)
+{
+    struct groups *groups = &instance->app->apps->groups;
+
+    if (!group_is_populated(groups, instance->group))
+        return true;
+    instance->group_killed = group_kill(groups, instance->group);
+    return instance->group_killed;
+}
+
 /* What the app has left behind, wherever it is. */
-static void sweep(const struct instance *instance, pid_t pid)
+static void sweep(struct instance *instance, pid_t pid)
 {
     char mark[64];
 
-    if (instance->group != NULL && group_kill(&instance->app->apps->groups, instance->group))
+    if (instance->group != NULL && kill_group(instance))
         return;
     snprintf(mark, sizeof mark, "PELAYAN_INSTANCE=%d.%u", instance->id, instance->runs);
     tree_sweep(pid, mark);
@@ -281,7 +291,7 @@ static void sweep(const struct instance *instance, pid_t pid)
 static void note_lack_of_memory(struct instance *instance)
 {
     if (instance->killed || instance->group == NULL ||
-        group_oom_kills(&instance->app->apps->groups, instance->group) == 0)
+        group_oom_kills(&instance->app->apps->groups, instance->group) <= instance->oom_kills)
         return;
     instance->killed = true; /* its reason is known */
     snprintf(instance->reason, sizeof instance->reason,
@@ -362,8 +372,10 @@ static bool prepare_group(struct instance *instance, struct kit *kit)
                                   .processes = spec->limit_processes,
                                   .cpu_percent = spec->limit_cpu_percent};
 
-    assert(instance->group == NULL);
-    instance->group = group_new(groups, instance->app->name, instance->id);
+    if (instance->group == NULL)
+        instance->group = group_new(groups, instance->app->name, instance->id);
+    instance->group_killed = false;
+    instance->oom_kills = instance->group == NULL ? 0 : group_oom_kills(groups, instance->group);
     return group_limit(groups, instance->group, &limits, &kit->diag);
 }
 
@@ -492,8 +504,10 @@ void process_forget(struct instance *instance)
     if (instance->process.fd >= 0)
         close(instance->process.fd);
     instance->process.fd = -1;
-    apps_drop_group(instance->app->apps, instance->group);
-    instance->group = NULL;
+    if (instance->group_killed) {
+        apps_drop_group(instance->app->apps, instance->group);
+        instance->group = NULL;
+    }
     if (instance->socket != NULL)
         unlink(instance->socket);
     if (instance->pid == 0)
@@ -510,7 +524,7 @@ void process_signal(struct instance *instance, int number)
     if (instance->pid == 0)
         return;
     if (instance->spec->treekill && number == SIGKILL && instance->group != NULL &&
-        group_kill(&instance->app->apps->groups, instance->group))
+        kill_group(instance))
         return;
     if (instance->spec->treekill)
         tree_signal(instance->pid, number);

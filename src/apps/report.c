@@ -29,10 +29,16 @@ static json_t *text(const char *value)
 
 static void put_paths(json_t *env, const struct instance *instance)
 {
+    struct sinks *sinks = &instance->app->apps->sinks;
+    uint64_t lost;
     char *out = log_path(instance, false);
     char *errors = log_path(instance, true);
     char *pid = pid_path(instance);
 
+    lost = sinks_dropped(sinks, out) +
+           (strcmp(out, errors) == 0 ? 0 : sinks_dropped(sinks, errors));
+    if (lost > 0)
+        put(env, "log_bytes_lost", json_integer((json_int_t)lost));
     put(env, "pm_out_log_path", text(out));
     put(env, "pm_err_log_path", text(errors));
     put(env, "pm_pid_path", text(pid));

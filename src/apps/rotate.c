@@ -56,12 +56,20 @@ struct aside {
     uint64_t bytes;
 };
 
-static int newest_first(const void *a, const void *b)
+static struct slice without_end(const struct aside *aside)
 {
-    return strcmp(((const struct aside *)b)->name, ((const struct aside *)a)->name);
+    struct slice name = slice_of(aside->name);
+
+    return slice_ends(name, slice_of(".gz")) ? slice_head(name, name.len - 3) : name;
 }
 
-/* NAME.DATE-TIME and NAME.DATE-TIME.gz; times sort as texts. */
+/* Times sort as texts; of one second, TIME comes before TIME-01, compressed or not. */
+static int newest_first(const void *a, const void *b)
+{
+    return slice_cmp(without_end(b), without_end(a));
+}
+
+/* NAME.DATE-TIME and NAME.DATE-TIME.gz. */
 static size_t list_asides(DIR *dir, const char *base, struct aside *found)
 {
     size_t base_len = strlen(base);
@@ -82,36 +90,82 @@ static size_t list_asides(DIR *dir, const char *base, struct aside *found)
     return count;
 }
 
-static void prune(const char *path, uint64_t total_bytes)
-{
+/* The folder of a log and what of it was put aside there, newest first. False: nothing. */
+struct asides {
     char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    struct aside *found = calloc(ASIDE_MAX, sizeof *found);
-    DIR *dir = NULL;
+    DIR *dir;
+    struct aside *found; /* owned */
     size_t count;
-    uint64_t sum = 0;
+};
 
-    if (slash != NULL && found != NULL) {
-        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path + 1), path);
-        dir = opendir(folder);
+static bool asides_open(struct asides *asides, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    *asides = (struct asides){.found = calloc(ASIDE_MAX, sizeof *asides->found)};
+    if (slash != NULL && asides->found != NULL) {
+        snprintf(asides->folder, PATH_MAX, "%.*s", (int)(slash - path + 1), path);
+        asides->dir = opendir(asides->folder);
     }
-    if (dir != NULL) {
-        count = list_asides(dir, slash + 1, found);
-        qsort(found, count, sizeof *found, newest_first);
-        for (size_t i = 0; i < count; i++) {
-            sum += found[i].bytes;
-            if (sum > total_bytes)
-                unlinkat(dirfd(dir), found[i].name, 0);
-        }
-        closedir(dir);
-    }
-    free(found);
+    if (asides->dir == NULL)
+        return false;
+    asides->count = list_asides(asides->dir, slash + 1, asides->found);
+    qsort(asides->found, asides->count, sizeof *asides->found, newest_first);
+    return true;
 }
 
+static void asides_close(struct asides *asides)
+{
+    if (asides->dir != NULL)
+        closedir(asides->dir);
+    free(asides->found);
+}
+
+static void prune(const char *path, uint64_t total_bytes)
+{
+    struct asides asides;
+    uint64_t sum = 0;
+
+    if (asides_open(&asides, path)) {
+        for (size_t i = 0; i < asides.count; i++) {
+            sum += asides.found[i].bytes;
+            if (sum > total_bytes)
+                unlinkat(dirfd(asides.dir), asides.found[i].name, 0);
+        }
+    }
+    asides_close(&asides);
+}
+
+/* The oldest first: they are the next to go. */
+static void compress_all(const char *path)
+{
+    struct asides asides;
+    char aside[PATH_MAX];
+
+    if (asides_open(&asides, path)) {
+        for (size_t i = asides.count; i-- > 0;) {
+            struct slice name = slice_of(asides.found[i].name);
+
+            if (slice_ends(name, slice_of(".part"))) /* of one that was ended at its work */
+                unlinkat(dirfd(asides.dir), name.data, 0);
+            else if (!slice_ends(name, slice_of(".gz")) &&
+                     snprintf(aside, sizeof aside, "%s%s", asides.folder, name.data) < PATH_MAX)
+                compress_file(aside);
+        }
+    }
+    asides_close(&asides);
+}
+
+/* A child that compresses what was put aside of one log. It knows all it needs: the app, and with
+ * it the sink, may be gone before it has ended. */
 struct chore {
     struct list link;
     struct io io;
+    struct sinks *sinks;
     pid_t pid;
+    char *path; /* owned: of the log */
+    struct sink_limits limits;
+    bool again; /* more was put aside meanwhile */
 };
 
 static void chore_free(struct chore *chore)
@@ -121,8 +175,11 @@ static void chore_free(struct chore *chore)
     if (chore->io.fd >= 0)
         close(chore->io.fd);
     list_remove(&chore->link);
+    free(chore->path);
     free(chore);
 }
+
+static void chore_start(struct sinks *sinks, const char *path, const struct sink_limits *limits);
 
 static void on_chore_end(struct io *io, unsigned events)
 {
@@ -130,18 +187,25 @@ static void on_chore_end(struct io *io, unsigned events)
 
     (void)events;
     waitpid(chore->pid, NULL, WNOHANG);
+    if (chore->again)
+        chore_start(chore->sinks, chore->path, &chore->limits);
     chore_free(chore);
 }
 
-static void chore_watch(struct sinks *sinks, pid_t pid)
+static void chore_watch(struct sinks *sinks, pid_t pid, const char *path,
+                        const struct sink_limits *limits)
 {
     struct chore *chore = calloc(1, sizeof *chore);
 
     if (chore == NULL)
         return; /* nobody knows it then: it is reaped with the strays */
-    *chore = (struct chore){.pid = pid, .io = {.fd = pidfd_open(pid, 0), .on_ready = on_chore_end}};
+    *chore = (struct chore){.pid = pid,
+                            .sinks = sinks,
+                            .path = strdup(path),
+                            .limits = *limits,
+                            .io = {.fd = pidfd_open(pid, 0), .on_ready = on_chore_end}};
     list_push_back(&sinks->chores, &chore->link);
-    if (chore->io.fd < 0 || !loop_watch(sinks->loop, &chore->io))
+    if (chore->path == NULL || chore->io.fd < 0 || !loop_watch(sinks->loop, &chore->io))
         chore_free(chore);
 }
 
@@ -151,6 +215,7 @@ void sinks_end_chores(struct sinks *sinks)
     {
         struct chore *chore = container_of(it, struct chore, link);
 
+        kill(chore->pid, SIGKILL); /* it begins anew the next time */
         while (waitpid(chore->pid, NULL, 0) < 0 && errno == EINTR)
             continue;
         chore_free(chore);
@@ -167,7 +232,7 @@ bool sinks_know_pid(const struct sinks *sinks, pid_t pid)
     return false;
 }
 
-static void tidy_up(struct sink *sink, const char *aside)
+static void chore_start(struct sinks *sinks, const char *path, const struct sink_limits *limits)
 {
     pid_t pid = fork();
 
@@ -179,13 +244,32 @@ static void tidy_up(struct sink *sink, const char *aside)
         close_range(3, ~0U, 0);
         if (nice(NICE) < 0)
             errno = 0;
-        if (sink->limits.compress)
-            compress_file(aside);
-        prune(sink->path, sink->limits.total_bytes);
+        if (limits->compress) {
+            /* an app that writes faster than this: what is in excess is not worth compressing */
+            prune(path, limits->total_bytes + 4 * limits->max_bytes);
+            compress_all(path);
+        }
+        prune(path, limits->total_bytes);
         _exit(0);
     }
     if (pid > 0)
-        chore_watch(sink->sinks, pid);
+        chore_watch(sinks, pid, path, limits);
+}
+
+/* One child per log at a time: an app that writes faster than logs can be compressed must not have
+ * ever more of them. */
+static void tidy_up(const struct sink *sink)
+{
+    list_each(it, keep, &sink->sinks->chores)
+    {
+        struct chore *chore = container_of(it, struct chore, link);
+
+        if (strcmp(chore->path, sink->path) != 0)
+            continue;
+        chore->again = true;
+        return;
+    }
+    chore_start(sink->sinks, sink->path, &sink->limits);
 }
 
 static bool is_due(const struct sink *sink)
@@ -239,5 +323,5 @@ void sink_rotate_if_due(struct sink *sink)
     sink->fd = fd;
     sink->size_bytes = 0;
     sink->began_ms = loop_clock(sink->sinks->loop)->wall_ms;
-    tidy_up(sink, aside);
+    tidy_up(sink);
 }

@@ -56,7 +56,8 @@ static bool open_file(struct sink *sink)
     sink->fd = fd;
     sink->size_bytes = 0;
     sink->began_ms = loop_clock(sink->sinks->loop)->wall_ms;
-    if (fstat(fd, &stat_) == 0 && stat_.st_size > 0) {
+    sink->regular = fstat(fd, &stat_) == 0 && S_ISREG(stat_.st_mode);
+    if (sink->regular && stat_.st_size > 0) {
         sink->size_bytes = (uint64_t)stat_.st_size;
         sink->began_ms = (uint64_t)stat_.st_ctim.tv_sec * 1000;
     }
@@ -124,6 +125,13 @@ bool sink_flush(struct sinks *sinks, const char *path)
         return truncate(path, 0) == 0;
     sink->size_bytes = 0;
     return ftruncate(sink->fd, 0) == 0;
+}
+
+uint64_t sinks_dropped(struct sinks *sinks, const char *path)
+{
+    const struct sink *sink = path == NULL ? NULL : find(sinks, path);
+
+    return sink == NULL ? 0 : sink->dropped_bytes;
 }
 
 static void warn(struct sink *sink, const char *what, int os_error)
@@ -211,11 +219,13 @@ static void output_free(struct output *output)
     free(output);
 }
 
-/* Nothing to add, and nobody else's lines to mind. */
+/* Nothing to add, and nobody else's lines to mind. Into a pipe that is full splice() says the same
+ * as from one that is empty. */
 static bool may_splice(const struct output *output)
 {
     return output->style.form == OUTPUT_RAW && output->combined == NULL &&
-           output->sink->refs == 1 && output->sink->fd >= 0 && output->partial_len == 0;
+           output->sink->refs == 1 && output->sink->fd >= 0 && output->sink->regular &&
+           output->partial_len == 0;
 }
 
 /* As read(): bytes, 0 at the end, -1 with errno. */

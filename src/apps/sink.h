@@ -41,8 +41,9 @@ struct sink {
     struct list link;
     struct sinks *sinks; /* borrowed */
     unsigned refs;
-    char *path; /* owned */
-    int fd;     /* -1: /dev/null, or it could not be opened again */
+    char *path;   /* owned */
+    int fd;       /* -1: /dev/null, or it could not be opened again */
+    bool regular; /* no pipe or terminal, which can be full for a while */
     struct sink_limits limits;
     uint64_t size_bytes;
     uint64_t began_ms;
@@ -88,6 +89,9 @@ void sink_unref(struct sink *sink); /* NULL is fine */
 /* Empties the files of all sinks whose path is `path`. False: errno, or nobody writes there. */
 bool sink_flush(struct sinks *sinks, const char *path);
 
+/* What could not be written there since it was opened. */
+uint64_t sinks_dropped(struct sinks *sinks, const char *path);
+
 /* Opens all files anew by their names: they were moved away. */
 void sinks_reopen(struct sinks *sinks);
 
@@ -106,4 +110,4 @@ bool sinks_know_pid(const struct sinks *sinks, pid_t pid);
 
 /* rotate.c: puts the file aside if it is over its limits. */
 void sink_rotate_if_due(struct sink *sink);
-void sinks_end_chores(struct sinks *sinks); /* waits for them */
+void sinks_end_chores(struct sinks *sinks);

@@ -299,6 +299,7 @@ static bool read_switch(struct reading *reading, const json_t *value)
     if (!json_is_array(value) && !json_is_string(value))
         return wrong(reading, "true, false, a text or a list");
     field->on = field->words.count > 0;
+    field->exact = json_is_string(value) && field->words.count == 1;
     return true;
 }
 

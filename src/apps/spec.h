@@ -22,6 +22,7 @@ struct words {
 struct switch_words {
     bool on;
     struct words words; /* empty with `on`: everything */
+    bool exact;         /* a text, no list: the one word itself is meant */
 };
 
 struct codes {

@@ -427,6 +427,7 @@ void app_list_describe(FILE *out, json_t *instance)
                                         "pm_cwd",
                                         "pm_out_log_path",
                                         "pm_err_log_path",
+                                        "log_bytes_lost",
                                         "pm_pid_path",
                                         "port",
                                         "socket",

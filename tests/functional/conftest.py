@@ -7,6 +7,8 @@ import pytest
 from harness import site as site_module
 from harness.backend import Backend, RawBackend
 from harness.certs import Authority
+from harness.ports import Port
+from harness.runner import Runner
 from harness.h2 import H2Backend
 from harness.node_h2 import NodeH2
 from harness.site import ROOT, Place, Site
@@ -133,3 +135,20 @@ def authority(tmp_path_factory):
 def localhost(authority):
     """(crt, key) for "localhost"; the key is for root's eyes only."""
     return authority.issue("localhost")
+
+
+@pytest.fixture
+def runner():
+    """The app runner with a home of its own."""
+    runner = Runner()
+    yield runner
+    runner.finish()
+
+
+@pytest.fixture
+def port():
+    """A port that is free now."""
+    claim = Port()
+    number = claim.number
+    claim.release()
+    return number

@@ -11,24 +11,7 @@ from signal import SIGKILL
 
 import pytest
 from harness import wait
-from harness.ports import Port
-from harness.runner import Runner
 from harness.site import program
-
-
-@pytest.fixture
-def runner():
-    runner = Runner()
-    yield runner
-    runner.finish()
-
-
-@pytest.fixture
-def port():
-    claim = Port()
-    number = claim.number
-    claim.release()
-    return number
 
 
 def group_of(pid):
@@ -244,8 +227,9 @@ def test_filled_in_everywhere(runner, port):
 
 def test_job(runner):
     """schedule starts what does not run, restarts nothing, and waits for no one."""
+    runner.ok("start", "echo ran", "--name", "yearly", "--schedule", "0 0 29 2 *")
+    assert runner.status("yearly") == ["stopped"] and runner.output("yearly") == ""
     runner.ok("start", "echo ran; exit 3", "--name", "job", "--schedule", "* * * * * *")
-    assert runner.status("job") == ["stopped"] and runner.output("job") == ""
     wait.until(lambda: runner.output("job").count("ran") >= 2, "two runs")
     assert runner.env("job")["restart_time"] == 0
     runner.ok("start", "echo ran; sleep 1000", "--name", "long", "--schedule", "* * * * * *")

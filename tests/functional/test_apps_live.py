@@ -5,10 +5,7 @@ import os
 import socket
 from signal import SIGSTOP
 
-import pytest
 from harness import wait
-from harness.ports import Port
-from harness.runner import Runner
 
 WEB = """
 const http = require('http');
@@ -22,21 +19,6 @@ let sick = process.env.ILL === '1' && require('fs').existsSync('ill');
 server.listen(process.env.PORT);
 process.on('SIGINT', () => server.close(() => process.exit(0)));
 """
-
-
-@pytest.fixture
-def runner():
-    runner = Runner()
-    yield runner
-    runner.finish()
-
-
-@pytest.fixture
-def port():
-    claim = Port()
-    number = claim.number
-    claim.release()
-    return number
 
 
 def ask(path, where):

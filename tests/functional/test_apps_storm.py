@@ -3,18 +3,9 @@
 import os
 from pathlib import Path
 
-import pytest
 from harness import wait
-from harness.runner import Runner
 
 CYCLES = int(os.environ.get("PELAYAN_CYCLES", "300"))
-
-
-@pytest.fixture
-def runner():
-    runner = Runner()
-    yield runner
-    runner.finish()
 
 
 def memory(pid):

@@ -5,10 +5,7 @@ import threading
 import urllib.request
 from signal import SIGKILL, SIGUSR1
 
-import pytest
 from harness import wait
-from harness.ports import Port
-from harness.runner import Runner
 
 WEB = """
 const http = require('http');
@@ -28,21 +25,6 @@ while True:
     sys.stdout.flush()
     number += 1
 """
-
-
-@pytest.fixture
-def runner():
-    runner = Runner()
-    yield runner
-    runner.finish()
-
-
-@pytest.fixture
-def port():
-    claim = Port()
-    number = claim.number
-    claim.release()
-    return number
 
 
 def descriptors(pid):
