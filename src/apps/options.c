@@ -171,6 +171,7 @@ const struct option app_options[] = {
      .doc = "nothing is put into the app"},
     {"source_map_support", "disable_source_map_support", NOTHING,
      .doc = "node has --enable-source-maps"},
+    {"wait_ip", NULL, NOTHING, .doc = "\"ready\" says when an app is online"},
     {"execute_command", "write windows_hide", NOTHING, .doc = "nothing to do here"},
 };
 

@@ -5,6 +5,7 @@
 #include "base/slice.h"
 #include "cli/app_absent.h"
 #include "cli/args.h"
+#include "cli/completion.h"
 #include "cli/places.h"
 #include "cli/signal.h"
 #include "cli/usage.h"
@@ -30,13 +31,23 @@ static const char *nearest_command(const char *word)
     return nearest_name(slice_of(word), names, count);
 }
 
+static int print_help(const struct cli_command *command)
+{
+    printf("Usage: pelayan %s %s\n\n%s\n", command->name, command->usage, command->sentence);
+    completion_flags(command->name);
+    return 0;
+}
+
 static int run_command(const struct run_options *options, int argc, char **argv)
 {
     const char *name = cli_other_name(argv[0]);
 
     for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
-        if (strcmp(command->name, name) == 0)
-            return command->run(options, argc, argv);
+        if (strcmp(command->name, name) != 0)
+            continue;
+        if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+            return print_help(command);
+        return command->run(options, argc, argv);
     }
     if (app_absent_explain(argv[0]))
         return 1;

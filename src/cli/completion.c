@@ -25,7 +25,7 @@ static void print_word(void *context, const char *word)
     fprintf(context, "%s\n", word);
 }
 
-static void print_flags(const char *command)
+void completion_flags(const char *command)
 {
     for (size_t i = 0; i < COUNT(groups); i++) {
         if (slice_has_word(groups[i].commands, command))
@@ -66,7 +66,7 @@ static int complete(int argc, char **argv)
     if (argc <= 2)
         print_commands();
     else if (current[0] == '-')
-        print_flags(cli_other_name(argv[1]));
+        completion_flags(cli_other_name(argv[1]));
     else
         print_apps();
     return 0;

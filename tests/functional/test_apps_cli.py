@@ -102,7 +102,7 @@ def test_wrong_words(runner):
     assert "takes no value" in runner.fails("ls", "--json=yes")
     assert "--sort knows" in runner.fails("ls", "--sort", "colour")
     assert "no number of lines" in runner.fails("logs", "--lines", "many")
-    for name in ("link", "plus", "install", "set", "logrotate", "trigger", "pull", "profile:cpu"):
+    for name in ("link", "plus", "attach", "install", "set", "logrotate", "trigger", "pull", "profile:cpu"):
         assert f'there is no "{name}" here: ' in runner.fails(name)
 
 
@@ -308,6 +308,34 @@ def test_completion(runner):
     assert "usage" in runner.fails("completion", "tcsh")
 
 
+def test_help_of_a_command(runner):
+    """--help behind a command says how it is used, and which flags it takes."""
+    out = runner.ok("start", "--help")
+    assert out.startswith("Usage: pelayan start ") and "--max-memory-restart" in out
+    assert "--nostream" in runner.ok("log", "-h")
+    assert runner.ok("version", "--help").startswith("Usage: pelayan version")
+
+
+PM2_KEYS = {
+    "name_prefix": "p", "kill_retry_time": 100, "watch_options": {}, "force": True,
+    "append_env_to_name": True, "execute_command": True, "write": True, "vizion": False,
+    "post_update": ["x"], "install_url": "x", "pmx": False, "automation": False, "trace": False,
+    "disable_trace": True, "v8": False, "event_loop_inspector": False, "deep_monitoring": False,
+    "io": {}, "source_map_support": True, "disable_source_map_support": True, "windowsHide": True,
+    "wait_ip": "10.0.0.1",
+}
+
+
+def test_keys_without_effect(runner):
+    """Every key of pm2's that does nothing here is named with the reason; none is unknown."""
+    runner.ecosystem(sleeper("k", **PM2_KEYS))
+    result = runner.run("start", "apps.json")
+    assert result.returncode == 0
+    assert "unknown key" not in result.stderr
+    for key in PM2_KEYS:
+        assert f'app k: "{key}" has no effect: ' in result.stderr, key
+
+
 def test_init_simple(runner):
     """A short file, and the long one that has a deploy section: both can be started from."""
     runner.file("app.js", "setInterval(() => {}, 1000)")
@@ -358,3 +386,16 @@ def test_home_that_cannot_be(runner):
     runner.home.unlink()
     long = str(runner.dir / ("x" * 120))
     assert "too long" in runner.fails("start", "sleep 1000", PELAYAN_HOME=long)
+
+
+# ---- monit
+
+
+def test_monit_on_a_narrow_terminal(runner):
+    """The list loses its less important columns, the log is cut at the edge, and nothing wraps."""
+    runner.ok("start", "echo " + "word " * 40 + "; sleep 1000", "--name", "slim")
+    runner.wait_output("slim", "word")
+    text = on_terminal(runner, "monit", columns=50, until="word word")
+    lines = re.sub(r"\033\[[0-9;?]*[a-zA-Z]", "", text).split("\r\n")
+    assert any("slim" in line and "online" in line for line in lines)
+    assert max(len(line) for line in lines) <= 50
