@@ -46,9 +46,10 @@ struct app *app_start_new(struct apps *apps, struct operation *operation, struct
             return NULL;
     }
     app->idle = !spec->autostart;
-    app_changed(app);
-    if (!spec->autostart)
+    if (app->idle) {
+        app_changed(app); /* else what is told first is that it starts */
         return app;
+    }
     list_each(it, keep, &app->instances)
         instance_event(container_of(it, struct instance, link), EVENT_START);
     return app;
