@@ -53,7 +53,6 @@ struct peer_state {
     const char *text; /* owned: "127.0.0.1:80", "[::1]:80", "unix:/path"; terminated */
     uint64_t key_hash;
     unsigned ordinal; /* the Nth of equal addresses in one upstream, from 0 */
-    struct address address;
 
     atomic_uint refs;
     atomic_uint active;           /* attempts under way in all loops: least_conn, max_conns */
@@ -74,6 +73,8 @@ struct peer_state {
     _Atomic uint64_t failures;
     _Atomic uint64_t bytes_sent;
     _Atomic uint64_t bytes_received;
+
+    struct address address; /* never changes; cut to address_bytes() */
 };
 
 struct peer_state *peer_state_ref(struct peer_state *state);

@@ -69,15 +69,16 @@ static uint64_t hash_key(const struct peer_key *key, struct slice text)
     return hash + key->ordinal * 0x9e3779b97f4a7c15u;
 }
 
-/* Both texts stand behind the struct, so that a peer is one allocation. */
+/* The address, cut to what it needs, and both texts end the struct: a peer is one allocation. */
 static struct peer_state *state_new(const struct peer_key *key, struct slice text)
 {
-    struct peer_state *state = calloc(1, sizeof(*state) + key->upstream.len + 1 + text.len + 1);
+    size_t bytes = offsetof(struct peer_state, address) + address_bytes(key->address);
+    struct peer_state *state = calloc(1, bytes + key->upstream.len + 1 + text.len + 1);
     char *name;
 
     if (state == NULL)
         return NULL;
-    name = (char *)(state + 1);
+    name = (char *)state + bytes;
     if (key->upstream.len > 0)
         memcpy(name, key->upstream.data, key->upstream.len);
     memcpy(name + key->upstream.len + 1, text.data, text.len);
@@ -85,7 +86,7 @@ static struct peer_state *state_new(const struct peer_key *key, struct slice tex
     state->upstream_hash = slice_hash(key->upstream);
     state->text = name + key->upstream.len + 1;
     state->ordinal = key->ordinal;
-    state->address = *key->address;
+    memcpy(&state->address, key->address, address_bytes(key->address));
     atomic_init(&state->refs, 1);
     return state;
 }

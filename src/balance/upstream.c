@@ -68,11 +68,12 @@ struct server server_default(void)
 static bool copy_addresses(struct upstreams *upstreams, struct server *server,
                            const struct address *found, size_t count)
 {
-    struct address *copy = arena_alloc(upstreams->arena, count * sizeof(*copy));
+    size_t bytes = (count - 1) * sizeof(*found) + address_bytes(&found[count - 1]);
+    struct address *copy = arena_alloc(upstreams->arena, bytes);
 
     if (copy == NULL)
         return false;
-    memcpy(copy, found, count * sizeof(*copy));
+    memcpy(copy, found, bytes);
     server->addresses = copy;
     server->address_count = (unsigned)count;
     return true;
@@ -197,20 +198,6 @@ bool upstream_register(struct upstreams *upstreams, struct upstream *upstream)
     return true;
 }
 
-void upstreams_place(struct upstreams *upstreams, struct conf_call *call, const char **file,
-                     unsigned *line)
-{
-    struct diag_place place = {0};
-
-    tree_place(call->loader->tree, call->node, 0, &place);
-    if (place.file != NULL && place.file != upstreams->tree_path) {
-        upstreams->path = arena_copy(upstreams->arena, slice_of(place.file)).data;
-        upstreams->tree_path = place.file;
-    }
-    *file = upstreams->path;
-    *line = place.line;
-}
-
 /* "app:8080" when there is a block "app": surely not a host name. */
 static bool is_block_with_port(struct conf_call *call, struct upstreams *upstreams, size_t index,
                                struct slice text)
@@ -244,9 +231,8 @@ static struct upstream *implicit_new(struct conf_call *call, size_t index, struc
         upstream->implicit = true;
         upstream->default_port = default_port;
         upstream->same_name = others;
-        upstreams_place(upstreams, call, &upstream->file, &upstream->line);
-        server.file = upstream->file;
-        server.line = upstream->line;
+        upstream->file = server.file = tree_path(call->loader->tree, call->node);
+        upstream->line = server.line = call->node->line;
         result = upstream_add(upstreams, upstream, &server, default_port);
     }
     if (result == SERVER_ADDED && map_put(&upstreams->by_name, upstream->name, upstream, NULL))

@@ -49,10 +49,10 @@ struct server {
     unsigned max_conns;     /* 0: no limit */
     unsigned max_fails;     /* 0: never marked failed */
     uint64_t fail_timeout_ms;
-    const struct address *addresses;
-    unsigned address_count; /* 0: unresolved at load */
+    const struct address *addresses; /* the last is cut to address_bytes() */
+    unsigned address_count;          /* 0: unresolved at load */
     unsigned line;
-    const char *file; /* arena */
+    const char *file; /* the tree's */
 };
 
 struct keepalive {
@@ -96,8 +96,6 @@ struct upstreams {
     struct upstream *first;
     struct upstream **last;
     struct balance *balance; /* NULL until balance_start() */
-    const char *tree_path;   /* the path copied last: one copy per file, not one per line */
-    const char *path;        /* arena: that copy */
 };
 
 /* The collection of the config being loaded (snapshot->http_upstreams), made at first use. NULL: no

@@ -55,7 +55,8 @@ static bool set_upstream(struct conf_call *call)
     upstream = upstreams == NULL ? NULL : upstream_new(upstreams, name);
     if (upstream == NULL)
         return conf_error(call, 0, "out of memory");
-    upstreams_place(upstreams, call, &upstream->file, &upstream->line);
+    upstream->file = tree_path(call->loader->tree, call->node);
+    upstream->line = call->node->line;
     if (!loader_block(call, CTX_UPSTREAM, upstream, &inner))
         return false;
     if (upstream->servers == NULL)
@@ -182,7 +183,8 @@ static bool add_line(struct conf_call *call, enum server_kind kind)
 
     server.kind = kind;
     server.name = conf_arg(call, 1);
-    upstreams_place(upstreams, call, &server.file, &server.line);
+    server.file = tree_path(call->loader->tree, call->node);
+    server.line = call->node->line;
     for (size_t i = 2; i < conf_arg_count(call); i++) {
         if (!set_parameter(call, i, &server))
             return false;

@@ -32,7 +32,3 @@ struct server server_default(void);
 /* Registers a block: implicit upstreams of that name met before stand for it from now on. False: no
  * memory. */
 bool upstream_register(struct upstreams *upstreams, struct upstream *upstream);
-
-/* Where a directive stands, with a path that lives as long as the config. */
-void upstreams_place(struct upstreams *upstreams, struct conf_call *call, const char **file,
-                     unsigned *line);

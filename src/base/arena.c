@@ -22,6 +22,7 @@ enum {
 
 struct block {
     struct block *next;
+    size_t bytes; /* of the only piece; 0: there may be several */
     alignas(max_align_t) char data[];
 };
 
@@ -128,6 +129,7 @@ static void *alloc_slowly(struct arena *arena, size_t size_bytes)
     block = add_block(arena, alone ? size_bytes : block_bytes - sizeof *block);
     if (block == NULL)
         return NULL;
+    block->bytes = alone ? size_bytes : 0;
     if (alone)
         return block->data;
 
@@ -155,6 +157,21 @@ void *arena_zalloc(struct arena *arena, size_t size_bytes)
     void *piece = arena_alloc(arena, size_bytes);
 
     return piece == NULL ? NULL : memset(piece, 0, size_bytes);
+}
+
+void arena_release(struct arena *arena, void *piece)
+{
+    struct block **place = &arena->more;
+
+    while (*place != NULL && (void *)(*place)->data != piece)
+        place = &(*place)->next;
+    if (*place == NULL || (*place)->bytes == 0)
+        return;
+    struct block *block = *place;
+
+    *place = block->next;
+    arena->held -= sizeof *block + block->bytes;
+    free(block);
 }
 
 char *arena_bytes(struct arena *arena, size_t size_bytes)

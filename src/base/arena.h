@@ -1,7 +1,7 @@
 /* Memory that dies together.
  *
  * An arena hands out pieces and takes all of them back at once: one per exchange, one per config
- * generation. There is no free of a single piece. Runs in: any process; one thread per arena.
+ * generation. There is no free of a single small piece. Runs in: any process; one thread per arena.
  * With ASan each piece is its own malloc, so that an overrun is seen. */
 #pragma once
 
@@ -44,6 +44,10 @@ struct slice arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 struct slice arena_vprintf(struct arena *arena, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
+
+/* Gives back a piece that has become useless, if it was large enough to lie alone (an array that
+ * has grown); else nothing happens. It must not be used afterwards. */
+void arena_release(struct arena *arena, void *piece);
 
 /* Runs `fn(data)` at the drop (or reset), last added first: for what is not memory. False: not
  * registered, the caller still owns the thing. */

@@ -78,6 +78,8 @@ static bool grow(struct map *map, size_t capacity)
     move_entries(&bigger, map);
     if (map->arena == NULL)
         free(map->entries);
+    else if (map->entries != NULL)
+        arena_release(map->arena, map->entries);
     *map = bigger;
     return true;
 }

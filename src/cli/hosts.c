@@ -172,14 +172,14 @@ static struct slice listen_address(const struct node *server)
     for (const struct node *node = server->children; node != NULL; node = node->next) {
         ptrdiff_t colon;
 
-        if (!slice_eq(node->words[0].text, slice_of("listen")) || node->word_count < 2)
+        if (!slice_eq(word_text(node->words[0]), slice_of("listen")) || node->word_count < 2)
             continue;
-        colon = slice_find(node->words[1].text, ':');
+        colon = slice_find(word_text(node->words[1]), ':');
         snprintf(copy, sizeof copy, "%.*s",
-                 (int)(colon < 0 ? (ptrdiff_t)node->words[1].text.len : colon),
-                 node->words[1].text.data);
+                 (int)(colon < 0 ? (ptrdiff_t)word_text(node->words[1]).len : colon),
+                 word_text(node->words[1]).data);
         if (inet_pton(AF_INET, copy, bytes) == 1 && strcmp(copy, "0.0.0.0") != 0)
-            return slice_head(node->words[1].text, strlen(copy));
+            return slice_head(word_text(node->words[1]), strlen(copy));
     }
     return slice_of("127.0.0.1");
 }
@@ -187,16 +187,16 @@ static struct slice listen_address(const struct node *server)
 static void take_servers(struct hosts *hosts, const struct node *node, int level)
 {
     for (; node != NULL; node = node->next) {
-        if (!slice_eq(node->words[0].text, slice_of("server")) || !node->is_block) {
-            if (level < TREE_LEVELS && slice_eq(node->words[0].text, slice_of("http")))
+        if (!slice_eq(word_text(node->words[0]), slice_of("server")) || !node->is_block) {
+            if (level < TREE_LEVELS && slice_eq(word_text(node->words[0]), slice_of("http")))
                 take_servers(hosts, node->children, level + 1);
             continue;
         }
         for (const struct node *one = node->children; one != NULL; one = one->next) {
-            if (!slice_eq(one->words[0].text, slice_of("server_name")))
+            if (!slice_eq(word_text(one->words[0]), slice_of("server_name")))
                 continue;
             for (size_t i = 1; i < one->word_count; i++)
-                add_name(hosts, one->words[i].text, listen_address(node));
+                add_name(hosts, word_text(one->words[i]), listen_address(node));
         }
     }
 }

@@ -39,8 +39,8 @@ static void find_pid_path(const struct run_options *options, char out[PATH_MAX])
     if (files != NULL)
         tree_parse(&tree, files, options->conf_path, &diag);
     for (const struct node *node = tree.first; node != NULL; node = node->next) {
-        if (slice_eq(node->words[0].text, slice_of("pid")) && node->word_count == 2)
-            path = node->words[1].text;
+        if (slice_eq(word_text(node->words[0]), slice_of("pid")) && node->word_count == 2)
+            path = word_text(node->words[1]);
     }
     snprintf(out, PATH_MAX, "%s%.*s", path.len > 0 && path.data[0] == '/' ? "" : options->prefix,
              SLICE_ARG(path));

@@ -67,7 +67,7 @@ static void copy_word(char out[SITE_NAME_BYTES], struct slice word)
 
 static bool is(const struct node *node, const char *name, unsigned words)
 {
-    return slice_eq(node->words[0].text, slice_of(name)) && node->word_count == words;
+    return slice_eq(word_text(node->words[0]), slice_of(name)) && node->word_count == words;
 }
 
 static void read_location(struct site *site, const struct node *location)
@@ -76,10 +76,10 @@ static void read_location(struct site *site, const struct node *location)
     struct site_route *route = &site->routes[site->route_count];
 
     for (const struct node *node = location->children; node != NULL; node = node->next) {
-        if (!is(node, "proxy_pass", 2) || !slice_starts(node->words[1].text, scheme))
+        if (!is(node, "proxy_pass", 2) || !slice_starts(word_text(node->words[1]), scheme))
             continue;
-        copy_word(route->path, location->words[1].text);
-        copy_word(route->app, slice_skip(node->words[1].text, scheme.len));
+        copy_word(route->path, word_text(location->words[1]));
+        copy_word(route->app, slice_skip(word_text(node->words[1]), scheme.len));
         site->route_count++;
         return;
     }
@@ -89,7 +89,7 @@ static void read_server(struct site *site, const struct node *server)
 {
     for (const struct node *node = server->children; node != NULL; node = node->next) {
         if (is(node, "listen", 2) && site->listen[0] == '\0')
-            copy_word(site->listen, node->words[1].text);
+            copy_word(site->listen, word_text(node->words[1]));
         else if (is(node, "location", 2) && site->route_count < SITE_ROUTES_MAX)
             read_location(site, node);
     }
@@ -101,7 +101,7 @@ static void read_upstream(struct site *site, const struct node *upstream)
         struct site_route *route = &site->routes[i];
 
         route->upstream = route->upstream ||
-                          slice_eq(upstream->words[1].text, slice_of(route->app));
+                          slice_eq(word_text(upstream->words[1]), slice_of(route->app));
     }
 }
 

@@ -214,7 +214,7 @@ bool conf_no_blocks(struct conf_call *call);
 /* Words by position: 0 is the directive's name. */
 static inline struct slice conf_arg(const struct conf_call *call, size_t index)
 {
-    return call->node->words[index].text;
+    return word_text(call->node->words[index]);
 }
 static inline size_t conf_arg_count(const struct conf_call *call)
 {

@@ -81,6 +81,7 @@ bool loader_init(struct loader *loader, const struct conf_feature *const *featur
             loader->inner->group_count = i / SETTINGS_GROUP + 1;
     }
     map_init(&loader->inner->by_name, loader->scratch, false);
+    map_init(&loader->inner->shared, loader->scratch, false);
     loader->inner->row_words = row_count / 64 + 1;
     loader->inner->feature_words = count / 64 + 1;
     loader->inner->last_pending = &loader->inner->pending;
@@ -126,6 +127,26 @@ static void watch_variables(struct loader *loader)
     if (loader->variables != NULL)
         variables_expect(loader->variables, on_pending, loader);
     inner->watched = loader->variables;
+}
+
+/* ---- what equal directives share */
+
+void *loader_shared(struct loader *loader, struct slice key)
+{
+    return map_get(&loader->inner->shared, key);
+}
+
+void loader_share(struct loader *loader, struct slice key, void *thing)
+{
+    struct loader_private *inner = loader->inner;
+    struct slice copy;
+
+    if (inner->last_pending != &inner->pending &&
+        container_of(inner->last_pending, struct pending, next)->node == inner->current)
+        return;
+    copy = arena_copy(loader->scratch, key);
+    if (copy.data != NULL)
+        (void)map_put(&inner->shared, copy, thing, NULL);
 }
 
 /* ---- scopes */
@@ -315,7 +336,7 @@ static void load_children(struct loader *loader, struct scope *scope, const stru
     bool any_late = false;
 
     for (const struct node *node = first; node != NULL; node = node->next) {
-        const struct entry *entry = find_entry(loader, scope, node->words[0].text);
+        const struct entry *entry = find_entry(loader, scope, word_text(node->words[0]));
 
         if (entry == NULL)
             report_no_row(loader, scope, node);
@@ -325,7 +346,7 @@ static void load_children(struct loader *loader, struct scope *scope, const stru
     }
     finish_features(loader, scope);
     for (const struct node *node = first; any_late && node != NULL; node = node->next) {
-        const struct entry *entry = find_entry(loader, scope, node->words[0].text);
+        const struct entry *entry = find_entry(loader, scope, word_text(node->words[0]));
 
         if (is_late(entry))
             load_directive(loader, scope, entry, node);
@@ -358,13 +379,12 @@ static bool default_words(struct loader *loader, const struct directive *row, st
     struct token token;
 
     lexer_init(&lexer, arena_printf(loader->scratch, "%s;", row->def));
-    node->words[0] = (struct word){.text = slice_of(row->name)};
+    node->words[0] = word_make(slice_of(row->name));
     node->word_count = 1;
     for (token = lexer_next(&lexer); token.kind == TOKEN_WORD; token = lexer_next(&lexer)) {
         if (node->word_count == DEFAULT_WORDS_MAX)
             return false;
-        node->words[node->word_count++] = (struct word){
-            .text = lexer_unescape(&token, loader->scratch)};
+        node->words[node->word_count++] = word_make(lexer_unescape(&token, loader->scratch));
     }
     return token.kind == TOKEN_SEMICOLON;
 }

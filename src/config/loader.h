@@ -41,10 +41,19 @@ void loader_fini(struct loader *loader);
 void loader_run(struct loader *loader, struct scope *root);
 
 /* Loads the children of `call->node` in a new scope below `call->scope`. `block` becomes
- * scope->block. `child` is the caller's memory; its `conf` array lives in loader->arena (or is the
- * parent's) and is final when this returns. Directives of `context` are looked up; unknown ones,
+ * scope->block. `child` is the caller's memory; its settings live in loader->arena (or are the
+ * parent's) and are final when this returns. Directives of `context` are looked up; unknown ones,
  * wrong contexts and argument counts are reported. False: there were errors inside. */
 bool loader_block(struct conf_call *call, enum context context, void *block, struct scope *child);
+
+/* What equal directives of a config share instead of making it again, by a text that says all of
+ * it, beginning with the directive's name. NULL: nobody has made it yet, or it cannot be shared. */
+void *loader_shared(struct loader *loader, struct slice key);
+
+/* Offers `thing`, just made for the directive being loaded, to those equal to it that follow. Not
+ * done without memory, nor if the directive uses a variable that is not defined yet: every such use
+ * is to be reported. */
+void loader_share(struct loader *loader, struct slice key, void *thing);
 
 /* Paths relative to the prefix are made absolute, in loader->arena. `.data` NULL: no memory. */
 struct slice loader_path(struct loader *loader, struct slice path);

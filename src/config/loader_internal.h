@@ -32,6 +32,7 @@ struct loader_private {
     uint64_t *bits[TREE_DEPTH_MAX + 2];
     size_t depth;
     const struct node *current; /* being loaded */
+    struct map shared;          /* see loader_share() */
     struct variables *watched;
     struct pending *pending;
     struct pending **last_pending;

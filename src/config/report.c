@@ -82,14 +82,14 @@ static const char *nearest_directive(const struct loader *loader, const struct s
 static void report_unknown(struct loader *loader, const struct scope *scope,
                            const struct node *node)
 {
-    struct slice name = node->words[0].text;
+    struct slice name = word_text(node->words[0]);
     const char *module = known_module(name, scope->context & STREAM_CONTEXTS);
     const char *user = module == NULL ? NULL : known_idle(name, module);
     const char *nearest = NULL;
 
     /* "proxy_cache off;": what is not here is off */
     if (module != NULL && !node->is_block && node->word_count == 2 &&
-        slice_eq(node->words[1].text, slice_of("off")))
+        slice_eq(word_text(node->words[1]), slice_of("off")))
         return;
     if (user != NULL)
         diag_add(
@@ -110,7 +110,7 @@ static void report_unknown(struct loader *loader, const struct scope *scope,
 
 void report_no_row(struct loader *loader, const struct scope *scope, const struct node *node)
 {
-    struct slice name = node->words[0].text;
+    struct slice name = word_text(node->words[0]);
     const struct entry *entry = map_get(&loader->inner->by_name, name);
     unsigned contexts = 0;
 
@@ -132,7 +132,7 @@ void report_form(struct loader *loader, const struct node *node)
     diag_add(loader->diag, DIAG_ERROR, NULL,
              node->is_block ? "directive \"%.*s\" is not terminated by \";\""
                             : "directive \"%.*s\" has no opening \"{\"",
-             SLICE_ARG(node->words[0].text));
+             SLICE_ARG(word_text(node->words[0])));
     (void)at(loader, node, 0);
 }
 
@@ -142,10 +142,11 @@ void report_duplicate(struct loader *loader, const struct scope *scope, const st
     struct diag_place place;
 
     diag_add(loader->diag, DIAG_ERROR, NULL, "\"%.*s\" directive is duplicate",
-             SLICE_ARG(node->words[0].text));
+             SLICE_ARG(word_text(node->words[0])));
     if (!at(loader, node, 0))
         return;
-    while (it != NULL && it != node && !slice_eq(it->words[0].text, node->words[0].text))
+    while (it != NULL && it != node &&
+           !slice_eq(word_text(it->words[0]), word_text(node->words[0])))
         it = it->next;
     if (it == NULL || it == node)
         return;
@@ -159,12 +160,13 @@ static void hint_semicolon(struct loader *loader, const struct node *node)
     struct diag_place place;
 
     for (size_t i = 1; i < node->word_count; i++) {
-        if (node->words[i].quoted || map_get(&loader->inner->by_name, node->words[i].text) == NULL)
+        if (node->words[i].quoted ||
+            map_get(&loader->inner->by_name, word_text(node->words[i])) == NULL)
             continue;
         tree_place(loader->tree, node, i, &place);
         if (place.line > node->line) {
             diag_hint(loader->diag, "is the \";\" missing before \"%.*s\" in line %u?",
-                      SLICE_ARG(node->words[i].text), place.line);
+                      SLICE_ARG(word_text(node->words[i])), place.line);
             return;
         }
     }
@@ -173,7 +175,7 @@ static void hint_semicolon(struct loader *loader, const struct node *node)
 void report_arguments(struct loader *loader, const struct node *node)
 {
     diag_add(loader->diag, DIAG_ERROR, NULL, "invalid number of arguments in \"%.*s\" directive",
-             SLICE_ARG(node->words[0].text));
+             SLICE_ARG(word_text(node->words[0])));
     if (at(loader, node, 0))
         hint_semicolon(loader, node);
 }
@@ -208,7 +210,7 @@ static bool has_variable(struct slice text, struct slice name)
 static size_t word_with(const struct node *node, struct slice name)
 {
     for (size_t i = 1; i < node->word_count; i++) {
-        if (has_variable(node->words[i].text, name))
+        if (has_variable(word_text(node->words[i]), name))
             return i;
     }
     return 0;

@@ -84,6 +84,11 @@ void tree_place_at(const struct tree_file *file, size_t offset, unsigned line,
                                  .text = slice_make(text.data + start, end - start)};
 }
 
+const char *tree_path(const struct tree *tree, const struct node *node)
+{
+    return node->file < tree->file_count ? tree->files[node->file].path : "";
+}
+
 static unsigned newlines(struct slice text, size_t from, size_t to)
 {
     unsigned count = 0;
@@ -172,8 +177,10 @@ out:
 static void add_word(struct source *source, const struct token *token)
 {
     struct builder *builder = source->builder;
-    struct word word = {.offset = (uint32_t)token->offset & INT32_MAX, .quoted = token->quote != 0};
+    struct word word = word_make(lexer_unescape(token, builder->tree->arena));
 
+    word.offset = (uint32_t)token->offset & INT32_MAX;
+    word.quoted = token->quote != 0;
     if (builder->word_count == builder->word_capacity) {
         size_t capacity = builder->word_capacity * 2 + 16;
         struct word *words = realloc(builder->words, capacity * sizeof *words);
@@ -185,8 +192,7 @@ static void add_word(struct source *source, const struct token *token)
         builder->words = words;
         builder->word_capacity = capacity;
     }
-    word.text = lexer_unescape(token, builder->tree->arena);
-    if (word.text.data == NULL)
+    if (word.data == NULL)
         out_of_memory(builder);
     if (builder->word_count == 0)
         builder->line = token->line;
@@ -305,7 +311,7 @@ static void include(struct source *source, const struct node *node)
         at_node(builder, node, 0);
         return;
     }
-    name = node->words[1].text;
+    name = word_text(node->words[1]);
     if (name.len > 0 && name.data[0] == '/')
         path = arena_copy(builder->tree->arena, name);
     else
@@ -364,7 +370,7 @@ static void end_directive(struct source *source, const struct token *token)
         node = make_node(source, token);
     }
     builder->word_count = 0;
-    if (node != NULL && slice_eq(node->words[0].text, (struct slice)SLICE("include"))) {
+    if (node != NULL && slice_eq(word_text(node->words[0]), (struct slice)SLICE("include"))) {
         include(source, node);
         node = NULL;
     }
@@ -383,7 +389,7 @@ static void close_block(struct source *source, const struct token *token)
     if (builder->word_count > 0) {
         report_unexpected(source, token);
         diag_hint(builder->diag, "is the \";\" missing after \"%.*s\"?",
-                  SLICE_ARG(builder->words[builder->word_count - 1].text));
+                  SLICE_ARG(word_text(builder->words[builder->word_count - 1])));
         semicolon.kind = TOKEN_SEMICOLON;
         end_directive(source, &semicolon);
     }
@@ -429,7 +435,7 @@ static void report_open(struct source *source, const struct token *token)
     at_token(source, token);
     if (node != NULL && source->ignored == 0)
         diag_hint(builder->diag, "the block \"%.*s\" begins at line %u",
-                  SLICE_ARG(node->words[0].text), node->line);
+                  SLICE_ARG(word_text(node->words[0])), node->line);
 }
 
 static void end_source(struct source *source, const struct token *token)

@@ -20,10 +20,22 @@ enum {
 };
 
 struct word {
-    struct slice text;    /* unescaped and unquoted; variables are left as they stand */
+    const char *data; /* see word_text() */
+    uint32_t len;
     uint32_t offset : 31; /* where it begins in the file's text, its quote included */
     uint32_t quoted : 1;
 };
+
+/* Unescaped and unquoted; variables are left as they stand. */
+static inline struct slice word_text(struct word word)
+{
+    return slice_make(word.data, word.len);
+}
+
+static inline struct word word_make(struct slice text)
+{
+    return (struct word){.data = text.data, .len = (uint32_t)text.len};
+}
 
 struct node {
     struct node *next;     /* the next directive of the same block */
@@ -66,6 +78,9 @@ void tree_parse(struct tree *tree, struct config_files *files, const char *path,
 
 /* Parses a directive line given with -g (global directives), as file `name`. */
 void tree_parse_text(struct tree *tree, const char *name, struct slice text, struct diag *diag);
+
+/* The path of the file a node stands in, as long as the tree; "" for a default's. */
+const char *tree_path(const struct tree *tree, const struct node *node);
 
 /* The place of word `index` (0: the name), with the line's text for the caret. Borrows from the
  * sources, which must outlive it. */

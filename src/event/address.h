@@ -5,6 +5,7 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -17,6 +18,13 @@ struct address {
         struct sockaddr_un un;
     };
 };
+
+/* Bytes of it in use. What is kept by the 100,000, and read through pointers only, has no more than
+ * these: such a one is not copied by assignment. */
+static inline size_t address_bytes(const struct address *address)
+{
+    return offsetof(struct address, any) + address->len;
+}
 
 /* Enough for "unix:" and a path, or "[IPv6%scope]:port", and the NUL. */
 enum { ADDRESS_TEXT_BYTES = 128 };

@@ -14,7 +14,7 @@ struct regex;
 struct snapshot;
 
 struct origin { /* where something was declared: for log lines and `explain` */
-    struct slice file;
+    const char *file;
     unsigned line;
 };
 
@@ -31,7 +31,6 @@ enum location_kind {
 };
 
 struct http_location {
-    enum location_kind kind;
     struct slice name;                  /* as written */
     const struct settings *settings;    /* [feature index] */
     const struct http_location *parent; /* enclosing location, or NULL */
@@ -40,6 +39,7 @@ struct http_location {
     struct regex *regex;            /* LOCATION_REGEX */
     struct content_handler content; /* .start NULL: index, autoindex, static */
     struct origin origin;
+    enum location_kind kind : 8;
     bool auto_redirect; /* proxy_pass & co. with a trailing slash: "/x" is sent to "/x/" with 301 */
 };
 
@@ -49,7 +49,7 @@ struct http_server {
     const struct server_name *names;
     size_t name_count;
     struct location_tree *locations; /* NULL: none */
-    struct map named;                /* "@x" -> struct http_location; capacity 0 when none */
+    struct map *named;               /* "@x" -> struct http_location; NULL: none */
     struct origin origin;
 };
 

@@ -167,7 +167,8 @@ enum phase_verdict exchange_redirect(struct exchange *x, struct slice uri, struc
 
 enum phase_verdict exchange_redirect_named(struct exchange *x, struct slice name)
 {
-    const struct http_location *location = map_get(&x->server->named, name);
+    const struct map *named = x->server->named;
+    const struct http_location *location = named == NULL ? NULL : map_get(named, name);
 
     if (location == NULL || !may_redirect(x)) {
         if (location == NULL)

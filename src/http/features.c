@@ -54,6 +54,7 @@
     R(http_grpc)                                                                                   \
     R(http_grpc_pass)                                                                              \
     R(http_proxy_pass)                                                                             \
+    R(http_proxy_headers)                                                                          \
     R(http2)                                                                                       \
     R(access_log)
 

@@ -289,7 +289,7 @@ static struct listen_entry *entry_new(struct conf_call *call, const struct addre
     entry->listen.spec = (struct listen_spec){
         .options = {.address = *address, .backlog = -1, .fastopen = -1, .ipv6only = true},
         .text = text,
-        .file = origin.file,
+        .file = slice_of(origin.file),
         .line = origin.line,
     };
     *draft->last_listen = entry;
@@ -402,7 +402,7 @@ bool listen_add_default(struct conf_call *call, struct server_draft *server)
 static void warn_conflict(struct loader *loader, const struct http_server *server,
                           const struct server_name *name, const struct listen_entry *entry)
 {
-    struct diag_place place = {.file = server->origin.file.data, .line = server->origin.line};
+    struct diag_place place = {.file = server->origin.file, .line = server->origin.line};
 
     diag_add(loader->diag, DIAG_WARN, &place, "conflicting server name \"%.*s\" on %.*s, ignored",
              SLICE_ARG(name->text), SLICE_ARG(entry->listen.spec.text));

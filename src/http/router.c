@@ -153,40 +153,45 @@ void router_choose_server(struct exchange *x)
     x->server = server_table_find(listen, x->request.host, &x->subject);
 }
 
-enum { SCANNED_MAX = 16 }; /* locations, before duplicates are looked for by hash */
+enum {
+    SCANNED_MAX = 16, /* locations, before duplicates are looked for by hash */
+    FEW = 4,          /* room for so many is made at once */
+};
 
+static const uint32_t NONE = UINT32_MAX;
+
+/* Small, because each server has one. */
 struct location_tree {
     struct arena *arena;
-    struct http_location **exacts; /* sorted by name once frozen */
-    size_t exact_count;
+    struct http_location **exacts;   /* sorted by name once frozen */
     struct http_location **prefixes; /* sorted by name once frozen */
-    size_t *
-        parents; /* [prefix_count]: position of the longest other prefix of this one, or SIZE_MAX */
-    size_t prefix_count;
-    struct http_location **regexes; /* in order of declaration */
-    size_t regex_count;
-    struct map seen; /* while loading: kind and name -> location */
+    struct http_location **regexes;  /* in order of declaration */
+    uint32_t *parents; /* [prefix_count]: position of the longest other prefix of this one, or NONE
+                        */
+    struct map *seen;  /* while loading: kind and name -> location; NULL: there are few */
+    uint32_t exact_count;
+    uint32_t prefix_count;
+    uint32_t regex_count;
 };
 
 struct location_tree *location_tree_new(struct arena *arena)
 {
     struct location_tree *tree = arena_zalloc(arena, sizeof *tree);
 
-    if (tree == NULL)
-        return NULL;
-    tree->arena = arena;
-    map_init(&tree->seen, arena, false);
+    if (tree != NULL)
+        tree->arena = arena;
     return tree;
 }
 
-/* Appends to an array that doubles: its size is always the power of two that `count` needs. */
-static bool push(struct arena *arena, struct http_location ***items, size_t *count,
+/* Appends to an array that doubles: its size is always the power of two that `count` needs, but not
+ * below FEW. */
+static bool push(struct arena *arena, struct http_location ***items, uint32_t *count,
                  struct http_location *item)
 {
     size_t n = *count;
 
-    if ((n & (n - 1)) == 0) {
-        struct http_location **larger = arena_alloc(arena, (n == 0 ? 1 : 2 * n) * sizeof item);
+    if (n == 0 || (n >= FEW && (n & (n - 1)) == 0)) {
+        struct http_location **larger = arena_alloc(arena, (n == 0 ? FEW : 2 * n) * sizeof item);
 
         if (larger == NULL)
             return false;
@@ -195,7 +200,7 @@ static bool push(struct arena *arena, struct http_location ***items, size_t *cou
         *items = larger;
     }
     (*items)[n] = item;
-    *count = n + 1;
+    *count = (uint32_t)n + 1;
     return true;
 }
 
@@ -221,11 +226,15 @@ static bool fill_seen(struct location_tree *tree)
     struct http_location **const lists[] = {tree->exacts, tree->prefixes};
     const size_t counts[] = {tree->exact_count, tree->prefix_count};
 
+    tree->seen = arena_alloc(tree->arena, sizeof *tree->seen);
+    if (tree->seen == NULL)
+        return false;
+    map_init(tree->seen, tree->arena, false);
     for (size_t list = 0; list < COUNT(lists); list++) {
         for (size_t i = 0; i < counts[list]; i++) {
             struct slice key = seen_key(tree, lists[list][i]);
 
-            if (key.data == NULL || !map_put(&tree->seen, key, lists[list][i], NULL))
+            if (key.data == NULL || !map_put(tree->seen, key, lists[list][i], NULL))
                 return false;
         }
     }
@@ -242,13 +251,13 @@ static const struct http_location *already(struct location_tree *tree,
         return location->kind == LOCATION_EXACT
                    ? scan(tree->exacts, tree->exact_count, location->name)
                    : scan(tree->prefixes, tree->prefix_count, location->name);
-    if (tree->seen.count == 0 && !fill_seen(tree))
+    if (tree->seen == NULL && !fill_seen(tree))
         return location;
     struct slice key = seen_key(tree, location);
 
-    if (key.data == NULL || (old = map_get(&tree->seen, key)) != NULL)
+    if (key.data == NULL || (old = map_get(tree->seen, key)) != NULL)
         return key.data == NULL ? location : old;
-    return map_put(&tree->seen, key, location, NULL) ? NULL : location;
+    return map_put(tree->seen, key, location, NULL) ? NULL : location;
 }
 
 const struct http_location *location_tree_add(struct location_tree *tree,
@@ -287,7 +296,7 @@ static int by_name(const void *a, const void *b)
 
 bool location_tree_freeze(struct location_tree *tree)
 {
-    tree->seen = (struct map){0};
+    tree->seen = NULL;
     if (tree->exact_count > 1)
         qsort(tree->exacts, tree->exact_count, sizeof *tree->exacts, by_name);
     if (tree->prefix_count == 0)
@@ -296,10 +305,10 @@ bool location_tree_freeze(struct location_tree *tree)
     tree->parents = arena_alloc(tree->arena, tree->prefix_count * sizeof *tree->parents);
     if (tree->parents == NULL)
         return false;
-    for (size_t i = 0; i < tree->prefix_count; i++) {
-        size_t parent = i == 0 ? SIZE_MAX : i - 1;
+    for (uint32_t i = 0; i < tree->prefix_count; i++) {
+        uint32_t parent = i == 0 ? NONE : i - 1;
 
-        while (parent != SIZE_MAX &&
+        while (parent != NONE &&
                !slice_starts(tree->prefixes[i]->name, tree->prefixes[parent]->name))
             parent = tree->parents[parent];
         tree->parents[i] = parent;
@@ -336,11 +345,11 @@ static const struct http_location *find_exact(const struct location_tree *tree, 
 static const struct http_location *find_prefix(const struct location_tree *tree, struct slice uri)
 {
     size_t n = not_above(tree->prefixes, tree->prefix_count, uri);
-    size_t at = n == 0 ? SIZE_MAX : n - 1;
+    uint32_t at = n == 0 ? NONE : (uint32_t)n - 1;
 
-    while (at != SIZE_MAX && !slice_starts(uri, tree->prefixes[at]->name))
+    while (at != NONE && !slice_starts(uri, tree->prefixes[at]->name))
         at = tree->parents[at];
-    return at == SIZE_MAX ? NULL : tree->prefixes[at];
+    return at == NONE ? NULL : tree->prefixes[at];
 }
 
 /* As slice_cmp() of `name` with `uri` and a '/' behind it. */

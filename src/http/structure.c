@@ -50,10 +50,8 @@ struct http_location *conf_location(struct conf_call *call)
 
 struct origin conf_origin(const struct conf_call *call)
 {
-    struct diag_place place;
-
-    tree_place(call->loader->tree, call->node, 0, &place);
-    return (struct origin){.file = slice_of(place.file), .line = call->node->line};
+    return (struct origin){.file = tree_path(call->loader->tree, call->node),
+                           .line = call->node->line};
 }
 
 static bool no_memory(struct conf_call *call)
@@ -77,7 +75,6 @@ static bool set_server(struct conf_call *call)
     if (draft == NULL)
         return no_memory(call);
     draft->server.origin = conf_origin(call);
-    map_init(&draft->server.named, call->loader->arena, false);
     *http->last = draft;
     http->last = &draft->next;
     http->conf.server_count++;
@@ -175,22 +172,28 @@ static bool is_duplicate(struct conf_call *call, const struct http_location *loc
 {
     conf_error(call, conf_arg_count(call) - 1, "duplicate location \"%.*s\"",
                SLICE_ARG(location->name));
-    conf_hint(call, "it stands at %.*s:%u already", SLICE_ARG(first->origin.file),
-              first->origin.line);
+    conf_hint(call, "it stands at %s:%u already", first->origin.file, first->origin.line);
     return false;
 }
 
 static bool add_named(struct conf_call *call, struct http_server *server,
                       struct http_location *location)
 {
-    const struct http_location *first = map_get(&server->named, location->name);
+    const struct http_location *first;
 
+    if (server->named == NULL) {
+        server->named = arena_alloc(call->loader->arena, sizeof *server->named);
+        if (server->named == NULL)
+            return no_memory(call);
+        map_init(server->named, call->loader->arena, false);
+    }
+    first = map_get(server->named, location->name);
     if (first != NULL) { /* nginx says nothing, and takes the first */
-        conf_warn(call, 1, "location \"%.*s\" stands at %.*s:%u already, ignored",
-                  SLICE_ARG(location->name), SLICE_ARG(first->origin.file), first->origin.line);
+        conf_warn(call, 1, "location \"%.*s\" stands at %s:%u already, ignored",
+                  SLICE_ARG(location->name), first->origin.file, first->origin.line);
         return true;
     }
-    return map_put(&server->named, location->name, location, NULL) || no_memory(call);
+    return map_put(server->named, location->name, location, NULL) || no_memory(call);
 }
 
 static bool add_location(struct conf_call *call, struct http_server *server,

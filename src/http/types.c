@@ -42,12 +42,12 @@ struct map *types_default(struct arena *arena)
 
 static bool add_line(struct conf_call *call, struct map *types, const struct node *node)
 {
-    struct slice type = arena_copy(call->loader->arena, node->words[0].text);
+    struct slice type = arena_copy(call->loader->arena, word_text(node->words[0]));
 
     if (type.data == NULL)
         return conf_error(call, 0, "no memory for the configuration");
     for (size_t i = 1; i < node->word_count; i++)
-        if (!put(call->loader->arena, types, node->words[i].text, type))
+        if (!put(call->loader->arena, types, word_text(node->words[i]), type))
             return conf_error(call, 0, "no memory for the configuration");
     return true;
 }

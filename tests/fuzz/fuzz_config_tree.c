@@ -63,7 +63,7 @@ static void write_nodes(const struct node *node, FILE *out)
 {
     for (; node != NULL; node = node->next) {
         for (size_t i = 0; i < node->word_count; i++)
-            write_word(node->words[i].text, out);
+            write_word(word_text(node->words[i]), out);
         fputs(node->is_block ? "{ " : "; ", out);
         write_nodes(node->children, out);
         fputs(node->is_block ? "} " : "", out);

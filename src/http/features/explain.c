@@ -169,7 +169,7 @@ static void fill_exchange(struct exchange *x, struct arena *arena, const struct 
 
 static void tell_place(FILE *out, struct origin origin)
 {
-    fprintf(out, "   %.*s:%u\n", SLICE_ARG(origin.file), origin.line);
+    fprintf(out, "   %s:%u\n", origin.file, origin.line);
 }
 
 static void tell_server(struct exchange *x)
@@ -327,7 +327,7 @@ static void tell_peers(struct exchange *x, const struct proxy_pass *pass)
     if (upstream->stands_for != NULL)
         upstream = upstream->stands_for;
     fprintf(out, "upstream  %.*s, %s", SLICE_ARG(upstream->name), upstream_method(upstream));
-    tell_place(out, (struct origin){slice_of(upstream->file), upstream->line});
+    tell_place(out, (struct origin){upstream->file, upstream->line});
     for (const struct server *server = upstream->servers; server != NULL; server = server->next)
         tell_peer(x, server);
 }

@@ -1,6 +1,5 @@
 /* proxy_*: requests passed on to HTTP servers. The rows; what they do is in proxy_*.c and in
  * relay/. Runs in: load: any. */
-#include "base/diag.h"
 #include "base/list.h"
 #include "config/loader.h"
 #include "http/features/proxy_internal.h"
@@ -27,11 +26,6 @@ static bool set_version(struct conf_call *call)
 
 static const struct directive directives[] = {
     RELAY_ROWS("proxy", T),
-    {"proxy_set_header", CTX_HTTP_ALL, CUSTOM, .args_min = 2, .args_max = 2, .repeatable = true,
-     .set = proxy_set_set_header,
-     .doc = "A header field of the request to the peer, instead of the client's; an empty value "
-            "drops it. Inherited only where none is given. Without any, Host is $proxy_host.",
-     .example = "proxy_set_header Host $host;"},
     {"proxy_method", CTX_HTTP_ALL, TEMPLATE(T, method),
      .doc = "The method of requests to peers, instead of the client's.",
      .example = "proxy_method GET;"},
@@ -85,12 +79,7 @@ static bool finish(struct loader *loader, struct scope *scope, void *settings)
 
     if (scope->parent == NULL) /* nobody has said anything yet */
         conf->redirect_default = true;
-    if (!relay_conf_finish(loader, scope, &conf->relay, "proxy"))
-        return false;
-    if (proxy_compile_head(loader, conf))
-        return true;
-    diag_add(loader->diag, DIAG_ERROR, NULL, "no memory for the config");
-    return false;
+    return relay_conf_finish(loader, scope, &conf->relay, "proxy");
 }
 
 struct feature http_proxy_feature = {

@@ -19,29 +19,46 @@ enum {
 
 /* ---- load */
 
-bool proxy_set_set_header(struct conf_call *call)
+static struct proxy_header *make_header(struct conf_call *call, const struct proxy_header *before)
 {
-    struct proxy_conf *conf = call->conf;
     struct proxy_header *header = arena_zalloc(call->loader->arena, sizeof *header);
-    const struct proxy_header **last = &conf->set_headers;
     struct slice name = conf_arg(call, 1);
 
-    if (header == NULL)
-        return conf_error(call, 0, "no memory");
-    *header = (struct proxy_header){.name = name, .id = header_id_of(name)};
+    if (header == NULL) {
+        conf_error(call, 0, "no memory");
+        return NULL;
+    }
+    *header = (struct proxy_header){.before = before, .name = name, .id = header_id_of(name)};
     header->value = proxy_template(call, 2, conf_arg(call, 2));
-    if (header->value == NULL)
-        return false;
-    if ((header->id == HEADER_CONTENT_LENGTH || header->id == HEADER_TRANSFER_ENCODING) &&
-        header->value->source.len > 0)
+    return header->value == NULL ? NULL : header;
+}
+
+static bool is_framing(enum header_id id)
+{
+    return id == HEADER_CONTENT_LENGTH || id == HEADER_TRANSFER_ENCODING;
+}
+
+static bool set_header(struct conf_call *call)
+{
+    struct proxy_headers_conf *conf = call->conf;
+    struct proxy_header *before = call->first ? NULL : conf->last;
+    struct slice name = conf_arg(call, 1);
+    struct slice value = conf_arg(call, 2);
+    struct slice key = arena_printf(call->loader->scratch, "proxy_set_header %p %zu %.*s %.*s",
+                                    (void *)before, name.len, SLICE_ARG(name), SLICE_ARG(value));
+
+    if (is_framing(header_id_of(name)) && value.len > 0)
         conf_warn(call, 1, "\"%.*s\" is made from the body that is sent: this value is not used",
                   SLICE_ARG(name));
-    if (call->first)
-        conf->set_headers = NULL;
-    while (*last != NULL)
-        last = (const struct proxy_header **)(uintptr_t) & (*last)->next;
-    *last = header;
-    return true;
+    if (key.data == NULL)
+        return conf_error(call, 0, "no memory");
+    conf->last = loader_shared(call->loader, key);
+    if (conf->last != NULL)
+        return true;
+    conf->last = make_header(call, before);
+    if (conf->last != NULL)
+        loader_share(call->loader, key, conf->last);
+    return conf->last != NULL;
 }
 
 /* Fields of the client that concern its own connection, or that the head has anyway. */
@@ -55,17 +72,11 @@ static void drop_defaults(struct proxy_head *head)
     head->drops[HEADER_EXPECT] = 1;
 }
 
-static bool is_framing(enum header_id id)
-{
-    return id == HEADER_CONTENT_LENGTH || id == HEADER_TRANSFER_ENCODING;
-}
-
 static const struct proxy_header *find(const struct proxy_header *list, enum header_id id)
 {
-    for (; list != NULL; list = list->next)
-        if (list->id == id)
-            return list;
-    return NULL;
+    while (list != NULL && list->id != id)
+        list = list->before;
+    return list;
 }
 
 /* Constant fields are joined to one text; one with variables ends the piece. */
@@ -102,44 +113,86 @@ static void note_header(struct proxy_head *head, const struct proxy_header *head
         head->sets_te = true;
 }
 
-static bool add_fields(struct proxy_head *head, struct writer *fixed,
-                       const struct proxy_header *list)
+/* From the first in the text to `last`; as deep as a block has such lines. */
+static bool add_list(struct proxy_head *head, struct writer *fixed, const struct proxy_header *last)
 {
-    static const struct proxy_header host = {.name = SLICE("Host"), .id = HEADER_HOST};
-    bool ok = find(list, HEADER_HOST) != NULL || add_field(head, fixed, &host);
-
-    for (const struct proxy_header *header = list; ok && header != NULL; header = header->next) {
-        note_header(head, header);
-        if (!is_framing(header->id))
-            ok = add_field(head, fixed, header);
-    }
-    head->pieces[head->piece_count++] = (struct proxy_piece){
-        .fixed = slice_make(fixed->data, fixed->len)};
-    return ok;
+    if (last == NULL)
+        return true;
+    if (!add_list(head, fixed, last->before))
+        return false;
+    note_header(head, last);
+    return is_framing(last->id) || add_field(head, fixed, last);
 }
 
-bool proxy_compile_head(struct loader *loader, struct proxy_conf *conf)
+static bool add_fields(struct proxy_head *head, struct writer *fixed,
+                       const struct proxy_header *last)
 {
-    struct proxy_head *head = arena_zalloc(loader->arena, sizeof *head);
+    static const struct proxy_header host = {.name = SLICE("Host"), .id = HEADER_HOST};
+
+    if (find(last, HEADER_HOST) == NULL && !add_field(head, fixed, &host))
+        return false;
+    if (!add_list(head, fixed, last))
+        return false;
+    head->pieces[head->piece_count++] = (struct proxy_piece){
+        .fixed = slice_make(fixed->data, fixed->len)};
+    return true;
+}
+
+static const struct proxy_head *compile(struct arena *arena, const struct proxy_header *last)
+{
+    struct proxy_head *head = arena_zalloc(arena, sizeof *head);
     size_t count = 2; /* Host by default, and the last piece */
     size_t bytes = 16;
 
-    for (const struct proxy_header *it = conf->set_headers; it != NULL; it = it->next) {
+    for (const struct proxy_header *it = last; it != NULL; it = it->before) {
         count++;
         bytes += it->name.len + it->value->source.len + LINE_EXTRA_BYTES;
     }
-    struct writer fixed = writer_make(arena_bytes(loader->arena, bytes), bytes);
+    struct writer fixed = writer_make(arena_bytes(arena, bytes), bytes);
 
     if (head == NULL || fixed.data == NULL)
-        return false;
-    head->pieces = arena_zalloc(loader->arena, count * sizeof *head->pieces);
+        return NULL;
+    head->pieces = arena_zalloc(arena, count * sizeof *head->pieces);
     if (head->pieces == NULL)
-        return false;
-    head->drops_too = conf->set_headers;
+        return NULL;
+    head->drops_too = last;
     drop_defaults(head);
-    conf->head = head;
-    return add_fields(head, &fixed, conf->set_headers);
+    return add_fields(head, &fixed, last) ? head : NULL;
 }
+
+static bool finish(struct loader *loader, struct scope *scope, void *settings)
+{
+    struct proxy_headers_conf *conf = settings;
+
+    (void)scope;
+    conf->head = conf->last == NULL ? NULL : conf->last->head;
+    if (conf->head == NULL)
+        conf->head = compile(loader->arena, conf->last);
+    if (conf->head == NULL) {
+        diag_add(loader->diag, DIAG_ERROR, NULL, "no memory for the config");
+        return false;
+    }
+    if (conf->last != NULL)
+        conf->last->head = conf->head;
+    return true;
+}
+
+static const struct directive directives[] = {
+    {"proxy_set_header", CTX_HTTP_ALL, CUSTOM, .args_min = 2, .args_max = 2, .repeatable = true,
+     .set = set_header,
+     .doc = "A header field of the request to the peer, instead of the client's; an empty value "
+            "drops it. Inherited only where none is given. Without any, Host is $proxy_host.",
+     .example = "proxy_set_header Host $host;"},
+};
+
+struct feature http_proxy_headers_feature = {
+    .conf = {.name = "http_proxy",
+             .conf_bytes = sizeof(struct proxy_headers_conf),
+             .frequent = true,
+             .directives = directives,
+             .directive_count = COUNT(directives),
+             .finish = finish},
+};
 
 /* ---- making */
 
@@ -235,7 +288,7 @@ static bool is_set(const struct proxy_head *head, const struct header *field)
         return head->drops[field->id] != 0;
     if (!head->has_unknown)
         return false;
-    for (const struct proxy_header *it = head->drops_too; it != NULL; it = it->next)
+    for (const struct proxy_header *it = head->drops_too; it != NULL; it = it->before)
         if (it->id == HEADER_OTHER && slice_eq_nocase(it->name, field->name))
             return true;
     return false;
@@ -271,7 +324,8 @@ static void write_client_fields(const struct relay *r, struct writer *w,
 static bool write_head(struct relay *r, struct writer *w, struct slice uri)
 {
     const struct proxy_conf *conf = proxy_state_of(r)->conf;
-    const struct proxy_head *head = conf->head;
+    const struct proxy_headers_conf *headers = exchange_conf(r->x, http_proxy_headers_feature);
+    const struct proxy_head *head = headers->head;
 
     write_request_line(w, r->method, uri, conf->http_version == 10 ? 10 : 11);
     for (size_t i = 0; i < head->piece_count; i++)

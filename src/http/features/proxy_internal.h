@@ -51,17 +51,18 @@ struct proxy_pass {
     struct upstream *upstream; /* NULL: `variable_url` decides at run time */
     struct template *variable_url;
     struct upstreams *upstreams;
-    struct slice location;      /* what url.uri replaces */
-    struct slice redirect_from; /* proxy_redirect default; empty: nothing to replace */
-    struct slice redirect_to;
+    struct slice location; /* what url.uri replaces */
+    struct slice text;     /* the URL as written; empty with variables */
 };
 
-/* proxy_set_header as written. */
+/* proxy_set_header as written. Blocks that say the same share it, and those before it with it:
+ * nearly all servers of a large config have the same few lines. */
 struct proxy_header {
-    const struct proxy_header *next;
+    const struct proxy_header *before; /* the one above in the block */
     struct slice name;
     enum header_id id;
     struct template *value;
+    const struct proxy_head *head; /* compiled from the list that ends here; NULL: not yet */
 };
 
 /* A stretch of the head: bytes that are always the same, then perhaps a field with a value of its
@@ -78,7 +79,7 @@ struct proxy_head {
     struct proxy_piece *pieces;
     size_t piece_count;
     uint8_t drops[HEADER_COUNT];          /* [id] of the client's fields: not passed on */
-    const struct proxy_header *drops_too; /* the list, for names without an id */
+    const struct proxy_header *drops_too; /* the last of the list, for names without an id */
     bool has_unknown;                     /* there are such */
     const struct template *connection;    /* set by the user, else NULL */
     bool sets_upgrade;
@@ -119,9 +120,7 @@ struct proxy_cookie_rule {
 };
 
 struct proxy_conf {
-    struct relay_conf relay; /* first */
-    const struct proxy_header *set_headers;
-    const struct proxy_head *head;      /* computed */
+    struct relay_conf relay;            /* first */
     const struct proxy_rule *redirects; /* NULL and redirect_default: the default rule alone */
     bool redirect_default;
     const struct proxy_rule *cookie_domains;
@@ -135,6 +134,14 @@ struct proxy_conf {
     unsigned store_mode;    /* permissions of the file */
     unsigned store_folder_mode;
 };
+
+/* Apart from the other settings, because most locations that set something set these. */
+struct proxy_headers_conf {
+    struct proxy_header *last;     /* of the block's, or NULL */
+    const struct proxy_head *head; /* computed */
+};
+
+extern struct feature http_proxy_headers_feature;
 
 /* Per exchange, arena. */
 struct proxy_state {
@@ -164,8 +171,6 @@ struct slice proxy_request_uri(const struct relay *r);
 void proxy_find_upstream(struct relay *r);
 
 /* ---- proxy_head.c */
-bool proxy_set_set_header(struct conf_call *call);
-bool proxy_compile_head(struct loader *loader, struct proxy_conf *conf);
 bool proxy_make_head(struct relay *r);
 
 /* ---- proxy_rewrite.c */

@@ -130,16 +130,6 @@ static bool check_uri_place(struct conf_call *call, const struct http_location *
         "\"limit_except\" block");
 }
 
-/* What `proxy_redirect default` replaces by what. */
-static bool set_default_redirect(struct loader *loader, struct proxy_pass *pass, struct slice url)
-{
-    bool has_uri = pass->url.uri.len > 0;
-
-    pass->redirect_from = has_uri ? url : arena_printf(loader->arena, "%.*s/", SLICE_ARG(url));
-    pass->redirect_to = has_uri ? pass->location : slice_of("/");
-    return pass->redirect_from.data != NULL;
-}
-
 static bool set_fixed(struct conf_call *call, struct proxy_pass *pass,
                       const struct http_location *location)
 {
@@ -157,9 +147,8 @@ static bool set_fixed(struct conf_call *call, struct proxy_pass *pass,
         return false;
     pass->upstream = upstream_for(call, 1, pass->url.authority,
                                   pass->url.tls ? SECURE_PORT : DEFAULT_PORT);
-    if (pass->upstream == NULL)
-        return false;
-    return set_default_redirect(call->loader, pass, text) || conf_error(call, 1, "no memory");
+    pass->text = text;
+    return pass->upstream != NULL;
 }
 
 static bool set_variable(struct conf_call *call, struct proxy_pass *pass)

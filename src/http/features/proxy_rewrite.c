@@ -180,16 +180,22 @@ enum rewrite proxy_apply_rules(struct exchange *x, const struct proxy_rule *rule
     return REWRITE_NONE;
 }
 
-/* The URL of proxy_pass becomes the location it stands in. */
+/* The URL of proxy_pass becomes the location it stands in; without a path, it is what "/" is. */
 static enum rewrite apply_default(struct relay *r, size_t offset, struct slice *value)
 {
     const struct proxy_pass *pass = proxy_state_of(r)->pass;
     struct slice text = slice_skip(*value, offset);
+    struct slice rest = slice_skip(text, pass->text.len);
+    struct slice to = pass->location;
 
-    if (pass->redirect_from.len == 0 || !slice_starts(text, pass->redirect_from))
+    if (pass->text.len == 0 || !slice_starts(text, pass->text))
         return REWRITE_NONE;
-    return put_together(r->x, slice_head(*value, offset), pass->redirect_to,
-                        slice_skip(text, pass->redirect_from.len), value);
+    if (pass->url.uri.len == 0) {
+        if (!slice_starts(rest, slice_of("/")))
+            return REWRITE_NONE;
+        to = slice_make(NULL, 0);
+    }
+    return put_together(r->x, slice_head(*value, offset), to, rest, value);
 }
 
 static enum rewrite rewrite_location(struct relay *r, size_t offset, struct slice *value)

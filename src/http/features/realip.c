@@ -45,7 +45,7 @@ static bool add_host(struct conf_call *call, struct access_rules *trusted)
         struct conf_call one = *call;
 
         memcpy(&address.any, it->ai_addr, it->ai_addrlen);
-        words[1].text = slice_make(text, address_host_text(&address, text));
+        words[1] = word_make(slice_make(text, address_host_text(&address, text)));
         node.words = words;
         one.node = &node;
         added = access_rules_add(&one, trusted, false);

@@ -16,7 +16,7 @@ static bool is_simple_step(const struct node *node)
     static const char *const names[] = {"rewrite", "return", "set", "break"};
 
     for (size_t i = 0; i < COUNT(names); i++) {
-        if (slice_eq(node->words[0].text, slice_of(names[i])))
+        if (slice_eq(word_text(node->words[0]), slice_of(names[i])))
             return true;
     }
     return false;
@@ -265,8 +265,7 @@ static struct http_location *if_location(struct conf_call *call)
     inside->parent = around;
     inside->server = around->server;
     inside->regex = around->regex;
-    inside->origin.file = slice_of(call->loader->tree->files[call->node->file].path);
-    inside->origin.line = call->node->line;
+    inside->origin = conf_origin(call);
     inside->auto_redirect = around->auto_redirect;
     return inside;
 }

@@ -18,8 +18,8 @@ enum { HOLD_MS = 5 }; /* how long a head waits for the first byte of its body */
 static bool is_hidden(const struct relay_conf *conf, const struct header *field)
 {
     if (field->id != HEADER_OTHER)
-        return conf->hides[field->id] != 0;
-    for (const struct name_list *name = conf->hides_too; name != NULL; name = name->next)
+        return conf->hidden->ids[field->id] != 0;
+    for (const struct name_list *name = conf->hidden->others; name != NULL; name = name->next)
         if (slice_eq_nocase(name->name, field->name))
             return true;
     return false;

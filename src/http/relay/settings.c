@@ -192,34 +192,42 @@ static const struct name_list *find_name(const struct name_list *list, struct sl
     return NULL;
 }
 
-static bool hide(struct relay_conf *conf, struct arena *arena, struct slice name)
+static bool hide(struct relay_hidden *hidden, struct arena *arena, struct slice name)
 {
     enum header_id id = header_id_of(name);
 
     if (id != HEADER_OTHER) {
-        conf->hides[id] = 1;
+        hidden->ids[id] = 1;
         return true;
     }
     struct name_list *entry = arena_zalloc(arena, sizeof *entry);
 
     if (entry == NULL)
         return false;
-    *entry = (struct name_list){.name = name, .next = conf->hides_too};
-    conf->hides_too = entry;
+    *entry = (struct name_list){.name = name, .next = hidden->others};
+    hidden->others = entry;
     return true;
 }
 
 static bool compute_hidden(struct relay_conf *conf, struct arena *arena)
 {
-    memset(conf->hides, 0, sizeof conf->hides);
-    conf->hides_too = NULL;
+    const struct relay_hidden *before = conf->hidden;
+
+    if (before != NULL && before->hide == conf->hide_headers && before->pass == conf->pass_headers)
+        return true;
+    struct relay_hidden *hidden = arena_zalloc(arena, sizeof *hidden);
+
+    if (hidden == NULL)
+        return false;
+    *hidden = (struct relay_hidden){.hide = conf->hide_headers, .pass = conf->pass_headers};
     for (size_t i = 0; i < COUNT(hidden_names); i++)
         if (find_name(conf->pass_headers, slice_of(hidden_names[i])) == NULL &&
-            !hide(conf, arena, slice_of(hidden_names[i])))
+            !hide(hidden, arena, slice_of(hidden_names[i])))
             return false;
     for (const struct name_list *name = conf->hide_headers; name != NULL; name = name->next)
-        if (!hide(conf, arena, name->name))
+        if (!hide(hidden, arena, name->name))
             return false;
+    conf->hidden = hidden;
     return true;
 }
 

@@ -82,9 +82,17 @@ struct relay_conf {
     const struct name_list *pass_headers;
     /* Computed by relay_conf_finish(): */
     struct h1_limits limits;
-    size_t queue_bytes_max;            /* what may wait for the client in memory */
-    uint8_t hides[HEADER_COUNT];       /* [header id] not for the client */
-    const struct name_list *hides_too; /* names without an id; arena */
+    size_t queue_bytes_max; /* what may wait for the client in memory */
+    const struct relay_hidden *hidden;
+};
+
+/* What of an answer is not for the client; computed, and shared with the blocks around unless the
+ * lists differ. */
+struct relay_hidden {
+    uint8_t ids[HEADER_COUNT];      /* [header id] */
+    const struct name_list *others; /* names without an id; arena */
+    const struct name_list *hide;   /* what it was computed from */
+    const struct name_list *pass;
 };
 
 /* Checks what depends on several settings and computes the rest. To be called by the feature's

@@ -53,7 +53,7 @@ static size_t write_nodes(const struct node *node, char *out, size_t room)
     for (; node != NULL; node = node->next) {
         for (size_t i = 0; i < node->word_count; i++)
             len += (size_t)snprintf(out + len, room - len, "%s%.*s", i == 0 ? "" : " ",
-                                    SLICE_ARG(node->words[i].text));
+                                    SLICE_ARG(word_text(node->words[i])));
         len += (size_t)snprintf(out + len, room - len, node->is_block ? "{" : ";");
         if (node->is_block) {
             len += write_nodes(node->children, out + len, room - len);
