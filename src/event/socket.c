@@ -187,6 +187,8 @@ static bool prepare_connection(int fd, const struct connect_options *options)
         return false;
     if (options->rcvbuf > 0 && !set_int(fd, SOL_SOCKET, SO_RCVBUF, options->rcvbuf))
         return false;
+    if (options->sndbuf > 0 && !set_int(fd, SOL_SOCKET, SO_SNDBUF, options->sndbuf))
+        return false;
     return bind_source(fd, options);
 }
 

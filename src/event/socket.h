@@ -39,7 +39,8 @@ struct connect_options {
     struct address source; /* len 0: the kernel's choice (proxy_bind) */
     bool transparent;      /* IP_TRANSPARENT on the source */
     bool keepalive;        /* SO_KEEPALIVE */
-    int rcvbuf;
+    int rcvbuf;            /* 0: the system's choice */
+    int sndbuf;
 };
 
 /* Starts a connection: the fd, with `*done` telling whether it is established already. -1: errno

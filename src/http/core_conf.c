@@ -227,6 +227,34 @@ static bool finish(struct loader *loader, struct scope *scope, void *data)
     return true;
 }
 
+/* ---- early_hints TEXT... */
+
+static bool set_early_hints(struct conf_call *call)
+{
+    struct core_conf *conf = call->conf;
+    size_t count = conf_arg_count(call) - 1;
+    struct template **hints = arena_zalloc(call->loader->arena, (count + 1) * sizeof *hints);
+
+    if (hints == NULL)
+        return conf_error(call, 0, "no memory");
+    for (size_t i = 0; i < count; i++)
+        if ((hints[i] = compile(call, i + 1, conf_arg(call, i + 1))) == NULL)
+            return false;
+    conf->early_hints = hints;
+    return true;
+}
+
+bool core_passes_hints(struct exchange *x)
+{
+    struct template *const *hint = core_of(x)->early_hints;
+
+    if (hint == NULL)
+        return true;
+    while (*hint != NULL && !template_true(*hint, &x->subject))
+        hint++;
+    return *hint != NULL;
+}
+
 /* limit_rate belongs to the response: worked out when that begins. */
 static bool on_head(struct exchange *x)
 {
@@ -340,6 +368,9 @@ static const struct directive directives[] = {
      .noop = "exchanges share their memory", .doc = "Accepted: memory is managed otherwise."},
     {"output_buffers", HSL, NOTHING, .args_min = 2, .args_max = 2, .quiet = true,
      .noop = "files are sent by the kernel", .doc = "Accepted: files are sent without buffers."},
+    {"subrequest_output_buffer_size", HSL, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
+     .noop = "what a part of a page is made of goes straight into the page",
+     .doc = "Size of the buffer that holds the answer to a subrequest."},
     {"postpone_output", HSL, NOTHING, .args_min = 1, .args_max = 1, .quiet = true,
      .noop = "what one turn makes is sent at once",
      .doc = "Accepted: output is gathered by turns."},
@@ -397,6 +428,13 @@ static const struct directive directives[] = {
      .doc = "Bytes of a response that go out before limit_rate counts."},
     {"satisfy", HSL, ENUM(T, satisfy), .def = "all", .words = satisfy_words,
      .doc = "Whether all access rules must agree, or any of them is enough."},
+    {"auth_delay", HSL, MSEC(T, auth_delay), .def = "0s",
+     .doc = "How long a request that is refused with 401 waits for its answer, so that passwords "
+            "cannot be tried quickly."},
+    {"early_hints", HSL, CUSTOM, .args_min = 1, .args_max = 255, .set = set_early_hints,
+     .doc = "When a peer's answers with status 103 are passed to the client: if one of these texts "
+            "is neither empty nor \"0\". Without it they always are.",
+     .example = "early_hints $http2;"},
     {"internal", CTX_LOCATION, CUSTOM, .set = set_internal,
      .doc = "Only for requests made inside: error_page, try_files, rewrites, X-Accel-Redirect."},
     {"resolver", HSL, CUSTOM, .args_min = 1, .args_max = 255, .set = set_resolver,

@@ -68,6 +68,8 @@ struct core_conf {
     struct template *limit_rate;
     struct template *limit_rate_after;
     int satisfy;
+    uint64_t auth_delay;           /* ms; 0: none */
+    struct template **early_hints; /* NULL ends; NULL: always */
     bool internal;
     const struct resolver_conf *resolver; /* NULL: the system's */
     uint64_t resolver_timeout;
@@ -93,6 +95,9 @@ extern struct feature http_core_feature;
 extern struct feature http_path_feature;
 
 #define paths_of(x) ((const struct path_conf *)exchange_conf(x, http_path_feature))
+
+/* early_hints: is an answer with status 103 for this client? */
+bool core_passes_hints(struct exchange *x);
 
 /* The innermost core settings of an exchange. */
 #define core_of(x) ((const struct core_conf *)exchange_conf(x, http_core_feature))

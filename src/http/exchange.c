@@ -188,7 +188,9 @@ enum phase_verdict exchange_redirect_named(struct exchange *x, struct slice name
 
 enum phase_verdict exchange_deny(struct exchange *x, int status)
 {
-    if (core_of(x)->satisfy == SATISFY_ANY) {
+    bool late = status == 401 && core_of(x)->auth_delay > 0;
+
+    if (core_of(x)->satisfy == SATISFY_ANY || late) {
         if (x->deny_status == 0 || status == 401)
             x->deny_status = status;
         return PHASE_DENY;

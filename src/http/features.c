@@ -32,6 +32,7 @@
     R(stub_status)                                                                                 \
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
+    R(auth_delay)                                                                                  \
     R(try_files)                                                                                   \
     R(dav) /* its methods are not for those after it */                                            \
     R(empty_gif)                                                                                   \

@@ -91,6 +91,11 @@ static const struct directive directives[] = {
      .doc = "How often a file must be asked for in the \"inactive\" time to be kept open."},
     {"open_file_cache_errors", CTX_HTTP_ALL, FLAG(struct file_conf, errors), .def = "off",
      .doc = "Also remember which files were not there or could not be opened."},
+    {"open_file_cache_events", CTX_HTTP_ALL, NOTHING, .def = "off", .args_min = 1, .args_max = 1,
+     .quiet = true,
+     .noop = "the kernel tells of changes only with kqueue, which Linux has not; "
+             "open_file_cache_valid says how often we look",
+     .doc = "Whether the system tells of changes to files of the cache."},
     {"disable_symlinks", CTX_HTTP_ALL, CUSTOM, .def = "off", .args_min = 1, .args_max = 2,
      .set = set_symlinks,
      .doc = "Refuse paths with symbolic links (\"on\"), or with links that do not belong to the "

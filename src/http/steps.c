@@ -1,6 +1,7 @@
 #include "http/steps.h"
 #include "policy/error_log.h"
 
+#include "http/auth_delay.h"
 #include "http/body.h"
 #include "http/conf.h"
 #include "http/core_conf.h"
@@ -208,13 +209,14 @@ static enum verdict step_rewrite(struct exchange *x)
     return GO_ON;
 }
 
-/* `satisfy any`: one handler that allows is enough, the rest is not asked. */
+/* `satisfy any`: one handler that allows is enough, the rest is not asked. With `auth_delay` a
+ * refusal stands in deny_status too, until its time has come. */
 static enum verdict step_access(struct exchange *x)
 {
     struct feature_row row = features_of_phase(STEP_ACCESS);
     bool any = core_of(x)->satisfy == SATISFY_ANY;
 
-    while (x->phase_index < row.count) {
+    while (x->phase_index < row.count && (any || x->deny_status == 0)) {
         bool *freed = x->freed_flag;
         bool over;
         enum phase_verdict said = row.features[x->phase_index]->run(x);
@@ -230,7 +232,10 @@ static enum verdict step_access(struct exchange *x)
         }
     }
     if (x->deny_status != 0 && !x->access_allowed) {
-        log_about(&x->log, LOG_LEVEL_ERROR, 0, "access forbidden by rule");
+        if (x->deny_status == 401 && auth_delay_holds(x))
+            return WAIT;
+        if (x->deny_status == 403)
+            log_about(&x->log, LOG_LEVEL_ERROR, 0, "access forbidden by rule");
         return fail(x, x->deny_status);
     }
     x->deny_status = 0;

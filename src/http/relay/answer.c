@@ -302,6 +302,8 @@ bool relay_pass_interim(struct relay *r)
 
     if (r->answer.status == 100 || x->request.version < 11)
         return true; /* our own client was told to go on by ourselves */
+    if (r->answer.status == 103 && !core_passes_hints(x))
+        return true;
     header_list_init(&passed, relay_arena(r));
     mark_hop_by_hop(r->answer.fields);
     while ((field = header_list_next(r->answer.fields, &at)) != NULL)

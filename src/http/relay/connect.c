@@ -156,7 +156,9 @@ static struct peer_conn *open_either(struct relay *r, const struct pool_target *
 
 bool relay_open_conn(struct relay *r)
 {
-    struct connect_options options = {.keepalive = r->conf->socket_keepalive};
+    struct connect_options options = {.keepalive = r->conf->socket_keepalive,
+                                      .rcvbuf = (int)r->conf->socket_rcvbuf,
+                                      .sndbuf = (int)r->conf->socket_sndbuf};
     struct pool_target target = {.state = r->pick.peer->state,
                                  .must_live = !method_is_idempotent(r->x->request.method)};
 

@@ -11,6 +11,7 @@
 #include "http/h1/parse.h"
 #include "http/header.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -65,6 +66,8 @@ struct relay_conf {
     bool intercept_errors;
     bool ignore_client_abort;
     bool socket_keepalive;
+    size_t socket_rcvbuf; /* 0: the system's choice */
+    size_t socket_sndbuf;
     bool pass_request_headers;
     bool pass_request_body;
     bool force_ranges;
@@ -149,6 +152,12 @@ extern const struct conf_word relay_ignore_words[];
      .doc = "How large the head of an answer may be. A larger one is answered with 502."},                             \
     {P "_intercept_errors", CTX_HTTP_ALL, FLAG(T, relay.intercept_errors), .def = "off",                               \
      .doc = "Whether answers with a status of 300 and more are replaced by what error_page has for that status."},     \
+    {P "_socket_rcvbuf", CTX_HTTP_ALL, BYTES(T, relay.socket_rcvbuf), .max = INT_MAX / 2,                              \
+     .doc = "The receive buffer of connections to peers (SO_RCVBUF). Default: the system's.",                          \
+     .example = P "_socket_rcvbuf 64k;"},                                                                              \
+    {P "_socket_sndbuf", CTX_HTTP_ALL, BYTES(T, relay.socket_sndbuf), .max = INT_MAX / 2,                              \
+     .doc = "The send buffer of connections to peers (SO_SNDBUF). Default: the system's.",                             \
+     .example = P "_socket_sndbuf 64k;"},                                                                              \
     {P "_socket_keepalive", CTX_HTTP_ALL, FLAG(T, relay.socket_keepalive), .def = "off",                               \
      .doc = "Whether SO_KEEPALIVE is set on connections to peers."},                                                   \
     {P "_bind", CTX_HTTP_ALL, CUSTOM, .args_min = 1, .args_max = 2, .set = relay_set_bind,                             \

@@ -331,7 +331,7 @@ TEST(a_connection_may_have_a_source)
     struct address address;
     struct address peer;
     int listener = listen_on("127.0.0.1", &address);
-    struct connect_options options = {.keepalive = true, .rcvbuf = 20000};
+    struct connect_options options = {.keepalive = true, .rcvbuf = 20000, .sndbuf = 30000};
     char text[ADDRESS_TEXT_BYTES];
     bool done;
     int client;
@@ -347,6 +347,7 @@ TEST(a_connection_may_have_a_source)
     CHECK_STR(text, "127.0.0.9");
     CHECK_EQ(option_of(client, SOL_SOCKET, SO_KEEPALIVE), 1);
     CHECK_EQ(option_of(client, SOL_SOCKET, SO_RCVBUF), 40000);
+    CHECK_EQ(option_of(client, SOL_SOCKET, SO_SNDBUF), 60000);
     close(accepted);
     close(client);
     close(listener);
