@@ -81,17 +81,21 @@ def idle_memory(scenario, bench, rounds, factor):
     return figures
 
 
-def many_servers(count):
-    return "\n".join(
-        f"server {{ listen 127.0.0.1:@; server_name s{i}.example www.s{i}.example; root /srv/{i};"
-        f" location / {{ proxy_pass http://tcp; }} location /img/ {{ expires 1d; }} }}"
-        for i in range(count)
+PLAIN = "location / { } location /static/ { } location /api/ { }"
+PASSED = "location / { proxy_pass http://u#; } location /static/ { } location /api/ { proxy_pass http://u#; }"
+
+
+def many_servers(count, locations):
+    block = (
+        "upstream u# { server 127.0.0.1:1; }"
+        " server { listen 127.0.0.1:@; server_name s#.example; " + locations + " }"
     )
+    return "\n".join(block.replace("#", str(i)) for i in range(count))
 
 
-def start_with(name, bench, count, what):
+def start_with(name, bench, scenario, what):
     port = free_port()  # the blocks listen on the same port as the first one
-    more = many_servers(count).replace("@", str(port))
+    more = many_servers(scenario.requests, scenario.mode[0]).replace("@", str(port))
     if name.startswith("nginx"):
         more = "server_names_hash_max_size 1048576;\n" + more
     command = bench.command(name, bench.configure(name, port, more=more))
@@ -111,7 +115,7 @@ def server_blocks(scenario, bench, rounds, factor, what="seconds"):
         if name not in bench.programs or (name != "pelayan" and factor == 1):
             continue
         for _ in range(min(rounds, 5) if name == "pelayan" else 1):
-            figures.setdefault(name, []).append(start_with(name, bench, scenario.requests, what))
+            figures.setdefault(name, []).append(start_with(name, bench, scenario, what))
     return figures
 
 
@@ -266,11 +270,15 @@ SCENARIOS = [
     ),
     Scenario(
         "servers-time", "40,000 server blocks, start", "s", TWINS, limit=0.5,
-        run=server_blocks, requests=40000,
+        run=server_blocks, requests=40000, mode=(PASSED,),
     ),
     Scenario(
         "servers-memory", "40,000 server blocks, worker's peak", "MB", TWINS, limit=150,
-        run=server_blocks_memory, requests=40000,
+        run=server_blocks_memory, requests=40000, mode=(PLAIN,),
+    ),
+    Scenario(
+        "servers-passed", "the same, two of three locations passed on", "MB", TWINS, limit=150,
+        run=server_blocks_memory, requests=40000, mode=(PASSED,),
     ),
     Scenario("p50", "latency at 8000/s, p50", "us", ALL, run=latency, mode=("p50",)),
     Scenario("p99", "latency at 8000/s, p99", "us", ALL, run=latency, mode=("p99",)),

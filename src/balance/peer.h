@@ -74,7 +74,7 @@ struct peer_state {
     _Atomic uint64_t bytes_sent;
     _Atomic uint64_t bytes_received;
 
-    struct address address; /* never changes; cut to address_bytes() */
+    struct address address; /* never changes; last: cut to address_bytes() */
 };
 
 struct peer_state *peer_state_ref(struct peer_state *state);

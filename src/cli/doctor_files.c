@@ -28,7 +28,7 @@ enum {
 
 static bool is_word(const struct node *node, const char *name)
 {
-    return slice_eq(node->words[0].text, slice_of(name));
+    return slice_eq(word_text(node->words[0]), slice_of(name));
 }
 
 /* Absolute; `prefix` ends with a slash. False: has variables, or is no path. */
@@ -76,7 +76,7 @@ static void check_root(struct doctor *doctor, const struct node *node)
     int error;
 
     if ((!is_word(node, "root") && !is_word(node, "alias")) || node->word_count != 2 ||
-        !path_of(node->words[1].text, doctor->options->prefix, path))
+        !path_of(word_text(node->words[1]), doctor->options->prefix, path))
         return;
     memcpy(wanted, path, sizeof wanted);
     other = become_worker(manifest);
@@ -86,7 +86,7 @@ static void check_root(struct doctor *doctor, const struct node *node)
     if (error == ENOENT) {
         doctor_find(doctor, DOCTOR_WARN, "%s is not there (%s:%u)", wanted,
                     doctor->tree->files[node->file].path, node->line);
-        doctor_mend(doctor, "create it, or correct \"%.*s\"", SLICE_ARG(node->words[0].text));
+        doctor_mend(doctor, "create it, or correct \"%.*s\"", SLICE_ARG(word_text(node->words[0])));
     } else if (error != 0) {
         doctor_find(doctor, DOCTOR_BAD, "%s is closed to %s, who is to read %s (%s:%u)", path, user,
                     wanted, doctor->tree->files[node->file].path, node->line);
@@ -244,7 +244,7 @@ static void check_tls(struct doctor *doctor, const struct node *node)
     bool is_key = is_word(node, "ssl_certificate_key");
 
     if ((!is_key && !is_word(node, "ssl_certificate")) || node->word_count != 2 ||
-        !path_of(node->words[1].text, doctor->options->conf_prefix, path))
+        !path_of(word_text(node->words[1]), doctor->options->conf_prefix, path))
         return;
     if (is_key)
         check_key(doctor, path);

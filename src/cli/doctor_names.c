@@ -53,11 +53,11 @@ static bool check_server(struct doctor *doctor, struct slice text, const char *w
 
 static void check_resolver(struct doctor *doctor, const struct node *node)
 {
-    if (!slice_eq(node->words[0].text, slice_of("resolver")))
+    if (!slice_eq(word_text(node->words[0]), slice_of("resolver")))
         return;
     for (unsigned i = 1; i < node->word_count; i++) {
-        if (slice_find(node->words[i].text, '=') < 0)
-            (void)!check_server(doctor, node->words[i].text, "\"resolver\"");
+        if (slice_find(word_text(node->words[i]), '=') < 0)
+            (void)!check_server(doctor, word_text(node->words[i]), "\"resolver\"");
     }
 }
 
@@ -85,10 +85,10 @@ static bool peer_name(const struct node *node, char *out, size_t out_bytes)
     struct address address;
     uint16_t port;
 
-    if (!slice_eq(node->words[0].text, slice_of("server")) || node->is_block ||
+    if (!slice_eq(word_text(node->words[0]), slice_of("server")) || node->is_block ||
         node->word_count < 2)
         return false;
-    text = node->words[1].text;
+    text = word_text(node->words[1]);
     if (address_parse(text, 80, &address) || slice_find(text, '$') >= 0 ||
         !address_split_host_port(text, &host, &port) || host.len >= out_bytes)
         return false;

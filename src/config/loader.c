@@ -145,8 +145,8 @@ void loader_share(struct loader *loader, struct slice key, void *thing)
         container_of(inner->last_pending, struct pending, next)->node == inner->current)
         return;
     copy = arena_copy(loader->scratch, key);
-    if (copy.data != NULL)
-        (void)map_put(&inner->shared, copy, thing, NULL);
+    if (copy.data == NULL || !map_put(&inner->shared, copy, thing, NULL))
+        return; /* then each makes its own */
 }
 
 /* ---- scopes */
@@ -392,7 +392,8 @@ static bool default_words(struct loader *loader, const struct directive *row, st
 static void load_default(struct loader *loader, struct scope *root, size_t feature,
                          const struct directive *row)
 {
-    struct node *node = arena_zalloc(loader->scratch, sizeof *node);
+    struct node *node = arena_zalloc(loader->scratch,
+                                     sizeof *node + DEFAULT_WORDS_MAX * sizeof node->words[0]);
     struct conf_call call = {.loader = loader,
                              .directive = row,
                              .node = node,
@@ -401,9 +402,7 @@ static void load_default(struct loader *loader, struct scope *root, size_t featu
                              .first = true};
     struct arg_range args = directive_args(row);
 
-    if (node != NULL)
-        node->words = arena_zalloc(loader->scratch, DEFAULT_WORDS_MAX * sizeof *node->words);
-    if (node == NULL || node->words == NULL) {
+    if (node == NULL) {
         no_memory(loader);
         return;
     }

@@ -7,6 +7,8 @@
 #include "config/lexer_internal.h"
 #include "config/tree_internal.h"
 
+#include <assert.h>
+#include <stdalign.h>
 #include <stdlib.h>
 
 enum { WORDS_MAX = UINT16_MAX, FILES_MAX = UINT16_MAX - 1 };
@@ -212,13 +214,16 @@ static struct node *make_node(struct source *source, const struct token *end)
         at_token(source, end);
         return NULL;
     }
-    node = arena_alloc(builder->tree->node_arena, sizeof *node + bytes);
+    /* Nodes alone are in this arena: they need no more alignment than they have by their size. */
+    static_assert(sizeof(struct node) % alignof(struct node) == 0 &&
+                      sizeof(struct word) % alignof(struct node) == 0,
+                  "nodes lie side by side");
+    node = (struct node *)(void *)arena_bytes(builder->tree->node_arena, sizeof *node + bytes);
     if (node == NULL) {
         out_of_memory(builder);
         return NULL;
     }
-    *node = (struct node){.words = (struct word *)(node + 1),
-                          .line = builder->line & INT32_MAX,
+    *node = (struct node){.line = builder->line & INT32_MAX,
                           .file = source->file,
                           .word_count = (uint16_t)builder->word_count,
                           .is_block = end->kind == TOKEN_OPEN};

@@ -40,11 +40,11 @@ static inline struct word word_make(struct slice text)
 struct node {
     struct node *next;     /* the next directive of the same block */
     struct node *children; /* the first directive inside { }, NULL for an empty block */
-    struct word *words;    /* words[0] is the name */
     uint32_t line : 31;    /* from 1 */
     uint32_t is_block : 1;
     uint16_t file; /* index into tree->files */
     uint16_t word_count;
+    struct word words[]; /* words[0] is the name */
 };
 
 struct tree_file {

@@ -169,7 +169,7 @@ static struct conf_call place_of(struct conf_call *call, const char *key, size_t
          node = node->next) {
         char name[TEXT_BYTES];
 
-        snprintf(name, sizeof name, "%.*s", SLICE_ARG(node->words[0].text));
+        snprintf(name, sizeof name, "%.*s", SLICE_ARG(word_text(node->words[0])));
         if (option_find(name) == wanted)
             at.node = node;
     }
@@ -465,7 +465,7 @@ static const struct node *node_of(const struct node *app, const char *key)
     for (const struct node *node = app->children; node != NULL; node = node->next) {
         char name[TEXT_BYTES];
 
-        snprintf(name, sizeof name, "%.*s", SLICE_ARG(node->words[0].text));
+        snprintf(name, sizeof name, "%.*s", SLICE_ARG(word_text(node->words[0])));
         if (option_find(name) == wanted)
             return node;
     }

@@ -14,7 +14,16 @@ struct auth_delay {
 
 static void on_due(struct deadline *deadline)
 {
-    exchange_resume(container_of(deadline, struct auth_delay, deadline)->x);
+    struct exchange *x = container_of(deadline, struct auth_delay, deadline)->x;
+
+    x->on_abort = NULL;
+    exchange_resume(x);
+}
+
+/* Its deadline ends with the exchange's arena. */
+static void on_gone(struct exchange *x)
+{
+    (void)x;
 }
 
 static void disarm(void *data)
@@ -37,6 +46,7 @@ bool auth_delay_holds(struct exchange *x)
     if (!arena_on_drop(x->subject.arena, disarm, delay))
         return false;
     delay->x = x;
+    x->on_abort = on_gone; /* so that a client that leaves ends the waiting */
     delay->deadline.on_expire = on_due;
     deadline_arm(x->loop, &delay->deadline, delay_ms);
     return true;

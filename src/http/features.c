@@ -53,6 +53,7 @@
     R(http_proxy)                                                                                  \
     R(grpc_ssl)                                                                                    \
     R(http_grpc)                                                                                   \
+    R(http_grpc_headers)                                                                           \
     R(http_grpc_pass)                                                                              \
     R(http_proxy_pass)                                                                             \
     R(http_proxy_headers)                                                                          \

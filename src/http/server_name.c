@@ -15,10 +15,17 @@ static bool is_invalid(struct conf_call *call, size_t index)
     return false;
 }
 
+/* Without a copy if it is so already: the text of the files stays. */
 static struct slice lower(struct arena *arena, struct slice text)
 {
-    char *copy = arena_bytes(arena, text.len + 1);
+    char *copy;
+    size_t upper = 0;
 
+    while (upper < text.len && text.data[upper] == ascii_lower(text.data[upper]))
+        upper++;
+    if (upper == text.len)
+        return text;
+    copy = arena_bytes(arena, text.len + 1);
     for (size_t i = 0; copy != NULL && i < text.len; i++)
         copy[i] = ascii_lower(text.data[i]);
     return slice_make(copy, copy == NULL ? 0 : text.len);
@@ -65,7 +72,7 @@ static bool read_name(struct conf_call *call, size_t index, struct server_name *
         return compile(call, index, name);
     if (slice_eq(text, slice_of("$hostname")) && gethostname(host, sizeof host - 1) == 0) {
         host[sizeof host - 1] = '\0';
-        text = slice_of(host);
+        text = arena_copy(call->loader->arena, slice_of(host));
     }
     name->text = lower(call->loader->arena, text);
     if (name->text.data == NULL)

@@ -19,16 +19,17 @@ TOLD = """root /srv/s@.example;
     location = /exact@ { proxy_pass http://u@/there/; proxy_set_header Host $host; }
     location /static@/ { root /srv/static/@; }"""
 
-# Bytes of the worker at its peak for each server, its upstream and its text included. 40,000 of
-# them are to take 150 MB, which is 3,750.
-SHAPES = {"plain": (PLAIN, 2200), "passed": (PASSED, 2600), "told": (TOLD, 3750)}
+# Bytes of the worker at its peak for each server, its upstream and its text included, with room for
+# some fields more. 40,000 of the first two are to take 150 MB, which is 3,750; the third one has twice
+# as much text.
+SHAPES = {"plain": (PLAIN, 2600), "passed": (PASSED, 3100), "told": (TOLD, 4300)}
 
 
 def servers(locations, count):
     block = f"""upstream u@ {{ server 127.0.0.1:1; }}
-        server {{ listen 127.0.0.1:{{port}}; server_name s@.example www.s@.example; {locations}
-            location /who {{ return 200 "s@"; }} }}"""
-    first = "server { listen 127.0.0.1:{port} default_server; return 404; }"
+        server {{ listen 127.0.0.1:{{port}}; server_name s@.example www.s@.example; {locations} }}"""
+    first = """server { listen 127.0.0.1:{port} default_server; return 404; }
+        server { listen 127.0.0.1:{port}; server_name first.example; return 200 first; }"""
     return "\n".join([first, *(block.replace("@", str(i)) for i in range(count))])
 
 
@@ -42,9 +43,23 @@ def peak(site):
 def test_a_server_block_costs_little_memory(pelayan, shape):
     locations, allowed = SHAPES[shape]
     few, many = [pelayan.run(http=servers(locations, n)) for n in (1, SERVERS)]
-    for name in (0, SERVERS // 2, SERVERS - 1):
-        assert many.get("/who", host=f"s{name}.example").text == f"s{name}"
-        assert many.get("/who", host=f"www.s{name}.example").text == f"s{name}"
-    assert many.get("/who", host="s.example").status == 404
+    assert many.get("/", host="first.example").text == "first"
+    assert many.get("/", host=f"s{SERVERS}.example").status == 404
     used = (peak(many) - peak(few)) / SERVERS
     assert SANITIZED or used < allowed, f"{used:.0f} bytes for each server"
+
+
+def test_each_of_many_servers_and_locations_is_found(pelayan):
+    block = """server {{ listen 127.0.0.1:{{port}}; server_name s{0}.example *.w{0}.example;
+        location / {{ return 200 "s{0}"; }} location = /own{0} {{ return 200 "own{0}"; }}
+        location /deep{0}/ {{ return 200 "deep{0}"; }} }}"""
+    locations = " ".join(f"location /l{i}/ {{ return 200 l{i}; }}" for i in range(SERVERS))
+    many = "server { listen 127.0.0.1:{port}; server_name many.example; " + locations + " }"
+    site = pelayan.run(http="\n".join([many, *(block.format(i) for i in range(SERVERS))]))
+    with site.connect() as client:
+        for i in (0, 1, SERVERS // 2, SERVERS - 1):
+            assert client.get("/", host=f"s{i}.example").text == f"s{i}"
+            assert client.get(f"/own{i}", host=f"a.w{i}.example").text == f"own{i}"
+            assert client.get(f"/deep{i}/x", host=f"s{i}.example").text == f"deep{i}"
+            assert client.get(f"/deep{i + 1}/x", host=f"s{i}.example").text == f"s{i}"
+            assert client.get(f"/l{i}/x", host="many.example").text == f"l{i}"

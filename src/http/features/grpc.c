@@ -1,6 +1,5 @@
 /* grpc_*: requests passed on to servers of gRPC. The rows; what they do is what proxy_pass does,
  * over HTTP/2 only, with bodies and trailers that go by as they come. Runs in: load: any. */
-#include "base/diag.h"
 #include "base/list.h"
 #include "config/loader.h"
 #include "http/features/proxy_internal.h"
@@ -13,13 +12,6 @@ enum { WAITING_BUFFERS = 8 }; /* of grpc_buffer_size: what may wait for the clie
 
 static const struct directive directives[] = {
     RELAY_COMMON_ROWS("grpc", T),
-    {"grpc_set_header", CTX_HTTP_ALL, CUSTOM, .args_min = 2, .args_max = 2, .repeatable = true,
-     .set = proxy_set_set_header,
-     .doc =
-         "A header field (metadata) of the request to the peer, instead of the client's; an empty "
-         "value drops it. Inherited only where none is given. Without any, the authority is the "
-         "host of grpc_pass.",
-     .example = "grpc_set_header Host $host;"},
 };
 
 /* What gRPC leaves no choice about. */
@@ -39,12 +31,7 @@ static bool finish(struct loader *loader, struct scope *scope, void *settings)
 
     conf->http_version = 20;
     set_fixed(&conf->relay);
-    if (!relay_conf_finish(loader, scope, &conf->relay, "grpc"))
-        return false;
-    if (proxy_compile_head(loader, conf))
-        return true;
-    diag_add(loader->diag, DIAG_ERROR, NULL, "no memory for the config");
-    return false;
+    return relay_conf_finish(loader, scope, &conf->relay, "grpc");
 }
 
 static const struct relay_hooks hooks = {.make_head = proxy_make_head};
@@ -56,6 +43,7 @@ const struct proxy_kind grpc_kind = {
     .bare = true,
     .feature = &http_grpc_feature,
     .ssl = &grpc_ssl_feature,
+    .headers = &http_grpc_headers_feature,
     .hooks = &hooks,
 };
 
@@ -65,6 +53,24 @@ struct feature http_grpc_feature = {
              .directives = directives,
              .directive_count = COUNT(directives),
              .finish = finish},
+};
+
+static const struct directive header_directives[] = {
+    {"grpc_set_header", CTX_HTTP_ALL, CUSTOM, .args_min = 2, .args_max = 2, .repeatable = true,
+     .set = proxy_set_set_header,
+     .doc =
+         "A header field (metadata) of the request to the peer, instead of the client's; an empty "
+         "value drops it. Inherited only where none is given. Without any, the authority is the "
+         "host of grpc_pass.",
+     .example = "grpc_set_header Host $host;"},
+};
+
+struct feature http_grpc_headers_feature = {
+    .conf = {.name = "http_grpc",
+             .conf_bytes = sizeof(struct proxy_headers_conf),
+             .directives = header_directives,
+             .directive_count = COUNT(header_directives),
+             .finish = proxy_finish_headers},
 };
 
 static const struct directive pass_directives[] = {

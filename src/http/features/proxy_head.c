@@ -9,6 +9,7 @@
 #include "tls/conn.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 enum {
     HEAD_SMALL_BYTES = 1024,
@@ -38,25 +39,26 @@ static bool is_framing(enum header_id id)
     return id == HEADER_CONTENT_LENGTH || id == HEADER_TRANSFER_ENCODING;
 }
 
-static bool set_header(struct conf_call *call)
+bool proxy_set_set_header(struct conf_call *call)
 {
     struct proxy_headers_conf *conf = call->conf;
     struct proxy_header *before = call->first ? NULL : conf->last;
     struct slice name = conf_arg(call, 1);
     struct slice value = conf_arg(call, 2);
-    struct slice key = arena_printf(call->loader->scratch, "proxy_set_header %p %zu %.*s %.*s",
-                                    (void *)before, name.len, SLICE_ARG(name), SLICE_ARG(value));
+    char text[512]; /* longer ones are not shared: each block makes its own */
+    int len = snprintf(text, sizeof text, "proxy_set_header %p %zu %.*s %.*s", (void *)before,
+                       name.len, SLICE_ARG(name), SLICE_ARG(value));
+    bool shared = len > 0 && (size_t)len < sizeof text;
+    struct slice key = slice_make(text, shared ? (size_t)len : 0);
 
     if (is_framing(header_id_of(name)) && value.len > 0)
         conf_warn(call, 1, "\"%.*s\" is made from the body that is sent: this value is not used",
                   SLICE_ARG(name));
-    if (key.data == NULL)
-        return conf_error(call, 0, "no memory");
-    conf->last = loader_shared(call->loader, key);
+    conf->last = shared ? loader_shared(call->loader, key) : NULL;
     if (conf->last != NULL)
         return true;
     conf->last = make_header(call, before);
-    if (conf->last != NULL)
+    if (conf->last != NULL && shared)
         loader_share(call->loader, key, conf->last);
     return conf->last != NULL;
 }
@@ -160,7 +162,7 @@ static const struct proxy_head *compile(struct arena *arena, const struct proxy_
     return add_fields(head, &fixed, last) ? head : NULL;
 }
 
-static bool finish(struct loader *loader, struct scope *scope, void *settings)
+bool proxy_finish_headers(struct loader *loader, struct scope *scope, void *settings)
 {
     struct proxy_headers_conf *conf = settings;
 
@@ -179,7 +181,7 @@ static bool finish(struct loader *loader, struct scope *scope, void *settings)
 
 static const struct directive directives[] = {
     {"proxy_set_header", CTX_HTTP_ALL, CUSTOM, .args_min = 2, .args_max = 2, .repeatable = true,
-     .set = set_header,
+     .set = proxy_set_set_header,
      .doc = "A header field of the request to the peer, instead of the client's; an empty value "
             "drops it. Inherited only where none is given. Without any, Host is $proxy_host.",
      .example = "proxy_set_header Host $host;"},
@@ -191,7 +193,7 @@ struct feature http_proxy_headers_feature = {
              .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives),
-             .finish = finish},
+             .finish = proxy_finish_headers},
 };
 
 /* ---- making */
@@ -324,7 +326,8 @@ static void write_client_fields(const struct relay *r, struct writer *w,
 static bool write_head(struct relay *r, struct writer *w, struct slice uri)
 {
     const struct proxy_conf *conf = proxy_state_of(r)->conf;
-    const struct proxy_headers_conf *headers = exchange_conf(r->x, http_proxy_headers_feature);
+    const struct proxy_kind *kind = proxy_state_of(r)->pass->kind;
+    const struct proxy_headers_conf *headers = exchange_conf(r->x, *kind->headers);
     const struct proxy_head *head = headers->head;
 
     write_request_line(w, r->method, uri, conf->http_version == 10 ? 10 : 11);

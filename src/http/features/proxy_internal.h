@@ -21,6 +21,7 @@ struct proxy_kind {
     bool takes_uri; /* ... and a path */
     const struct feature *feature;
     const struct feature *ssl;
+    const struct feature *headers; /* of struct proxy_headers_conf */
     const struct relay_hooks *hooks;
 };
 
@@ -142,6 +143,7 @@ struct proxy_headers_conf {
 };
 
 extern struct feature http_proxy_headers_feature;
+extern struct feature http_grpc_headers_feature;
 
 /* Per exchange, arena. */
 struct proxy_state {
@@ -170,7 +172,9 @@ struct slice proxy_request_uri(const struct relay *r);
  * may be gone afterwards. */
 void proxy_find_upstream(struct relay *r);
 
-/* ---- proxy_head.c */
+/* ---- proxy_head.c: rows and finish() of a feature with struct proxy_headers_conf */
+bool proxy_set_set_header(struct conf_call *call);
+bool proxy_finish_headers(struct loader *loader, struct scope *scope, void *settings);
 bool proxy_make_head(struct relay *r);
 
 /* ---- proxy_rewrite.c */

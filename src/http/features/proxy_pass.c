@@ -427,6 +427,7 @@ const struct proxy_kind proxy_kind = {
     .takes_uri = true,
     .feature = &http_proxy_feature,
     .ssl = &proxy_ssl_feature,
+    .headers = &http_proxy_headers_feature,
     .hooks = &hooks,
 };
 

@@ -27,6 +27,15 @@ extern struct feature realip_feature;
 
 /* ---- loading */
 
+/* The call's two words, to be changed. */
+static struct node *copy_node(const struct conf_call *call)
+{
+    size_t bytes = sizeof(struct node) + 2 * sizeof(struct word);
+    struct node *node = arena_alloc(call->loader->scratch, bytes);
+
+    return node == NULL ? NULL : memcpy(node, call->node, bytes);
+}
+
 static bool add_host(struct conf_call *call, struct access_rules *trusted)
 {
     struct slice name = arena_copy(call->loader->scratch, conf_arg(call, 1));
@@ -40,15 +49,14 @@ static bool add_host(struct conf_call *call, struct access_rules *trusted)
     for (const struct addrinfo *it = found; it != NULL && added; it = it->ai_next) {
         struct address address = {.len = it->ai_addrlen};
         char text[ADDRESS_TEXT_BYTES];
-        struct word words[2] = {call->node->words[0], call->node->words[1]};
-        struct node node = *call->node;
         struct conf_call one = *call;
+        struct node *node = copy_node(call);
 
         memcpy(&address.any, it->ai_addr, it->ai_addrlen);
-        words[1] = word_make(slice_make(text, address_host_text(&address, text)));
-        node.words = words;
-        one.node = &node;
-        added = access_rules_add(&one, trusted, false);
+        if (node != NULL)
+            node->words[1] = word_make(slice_make(text, address_host_text(&address, text)));
+        one.node = node;
+        added = node != NULL && access_rules_add(&one, trusted, false);
     }
     freeaddrinfo(found);
     return added;
