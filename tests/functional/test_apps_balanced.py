@@ -175,7 +175,8 @@ def balanced(runner, pelayan):
                f"{command(runner, runtime, delay)} }} }}"
         site = pelayan.run(main=main, http="server { location / { proxy_pass http://web; } }",
                            env=runner.environment())
-        wait.until(lambda: site.get("/").status == 200, "the first answer")
+        wait.until(lambda: site.get("/", timeout=wait.TIMEOUT * 3).status == 200,
+                   "the first answer", wait.TIMEOUT * 3)
         return site
 
     return start
