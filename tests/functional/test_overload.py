@@ -303,7 +303,7 @@ def test_without_memory(pelayan, backend):
     good(site)
     clients = []
     for _ in range(12):
-        clients.append(site.connect())
+        clients.append(site.connect(timeout=2))
         try:
             clients[-1].send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000000\r\n\r\n")
             clients[-1].send(bytes(50_000_000))
