@@ -19,6 +19,7 @@
 enum {
     BITS = 64,
     MISSES_MAX = 20, /* of a method that hashes or draws: then round robin, as in nginx */
+    LOOKS_MAX = 8,   /* at instances that come back while nobody is found */
     EWMA_SHARE = 8,  /* a new sample counts for an eighth */
 };
 
@@ -272,10 +273,26 @@ static unsigned changes_of(const struct pick *pick)
     return sources == NULL ? 0 : atomic_load_explicit(&sources->changes, memory_order_acquire);
 }
 
+/* An instance may be told as leaving and, before the news of its return has been counted, be ready
+ * again: whoever looked in between has seen nobody and has nothing to wait for. */
+static bool is_back(const struct pick *pick)
+{
+    for (unsigned i = 0; pick->set != NULL && i < pick->set->peer_count; i++) {
+        const struct app_instance *instance = pick->set->peers[i].instance;
+
+        if (instance != NULL && !was_tried(pick, i) &&
+            atomic_load_explicit(&instance->ready, memory_order_seq_cst))
+            return true;
+    }
+    return false;
+}
+
 /* What changes while it looks is looked at, too; what changes afterwards is not missed by who then
  * waits. */
 static enum pick_result look(struct pick *pick)
 {
+    unsigned looks = 0;
+
     do {
         do {
             pick->changes = changes_of(pick);
@@ -284,7 +301,7 @@ static enum pick_result look(struct pick *pick)
         } while (move_on(pick));
         if (pick_hopes(pick))
             return PICK_WAIT;
-    } while (pick->changes != changes_of(pick));
+    } while (pick->changes != changes_of(pick) || (is_back(pick) && ++looks < LOOKS_MAX));
     if (pick->set == NULL)
         return PICK_UNRESOLVED;
     return pick->busy ? PICK_BUSY : PICK_NONE;
