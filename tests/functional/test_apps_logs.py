@@ -112,13 +112,13 @@ def test_logs_rotate(runner):
     """A log over its limit is put aside compressed, and the oldest go."""
     runner.file("loud.sh", 'for i in $(seq 60000); do echo "line $i of the log of this app"; done')
     runner.ok("start", "loud.sh", "--no-autorestart", "--log-max-size", "200K",
-              "--log-total-size", "30K")
+              "--log-total-size", "300K")
     runner.wait_status("loud", "stopped")
     logs = runner.home / "logs"
     wait.until(
         lambda: (asides := [x for x in logs.iterdir() if x.name.startswith("loud-out.log.")])
         and all(x.name.endswith(".gz") for x in asides)
-        and sum(x.stat().st_size for x in asides) <= 30 * 1024,
+        and sum(x.stat().st_size for x in asides) <= 300 * 1024,
         lambda: f"compressed logs: {list(logs.iterdir())}",
     )
     assert (logs / "loud-out.log").stat().st_size < 600 * 1024
