@@ -32,12 +32,12 @@ struct peer_conn {
     uint64_t variant; /* connections of different variants are not exchanged (source address, TLS
                          name) */
     uint64_t opened_ms;
-    uint64_t idle_max_ms; /* shorter than keepalive_timeout if the peer said so ("Keep-Alive:
-                             timeout=5"); 0: it did not */
-    struct tls_conn *tls; /* owned; NULL: in the clear, or TLS has not begun */
+    uint64_t idle_max_ms;      /* shorter than keepalive_timeout if the peer said so ("Keep-Alive:
+                                  timeout=5"); 0: it did not */
+    struct tls_conn *tls;      /* owned; NULL: in the clear, or TLS has not begun */
     struct mux_stream *stream; /* this is a part of a shared connection (http/relay/mux.h), and the
                                   pool knows nothing of it; NULL: a socket of its own */
-    unsigned request_count;              /* given out so many times, this one included */
+    unsigned request_count;    /* given out so many times, this one included */
     bool reused; /* has been idle before: a failure without an answer may be replayed on a fresh one
                   */
     bool connected; /* pool_open() sets it when the kernel was quick; else the taker at the first

@@ -1,5 +1,5 @@
-/* Whatever a client of HTTP/2 sends: its connection answers or ends, bodies and limits hold, and when
- * it has gone nothing of it is left. The real server, over a real socket. */
+/* Whatever a client of HTTP/2 sends: its connection answers or ends, bodies and limits hold, and
+ * when it has gone nothing of it is left. The real server, over a real socket. */
 #include "balance/balance.h"
 #include "base/buf.h"
 #include "config/files.h"

@@ -320,7 +320,8 @@ static bool finish_http(struct loader *loader, struct http_conf *http)
     bool needed = false;
 
     for (size_t i = 0; i < http->server_count && !needed; i++) {
-        const struct access_log_conf *conf = settings_at(http->servers[i]->settings, access_log_feature.index);
+        const struct access_log_conf *conf = settings_at(http->servers[i]->settings,
+                                                         access_log_feature.index);
 
         needed = !conf->given;
     }

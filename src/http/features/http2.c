@@ -7,7 +7,9 @@
 
 bool http2_wanted(const struct http_listen *listen, const struct http_server *server)
 {
-    const struct http2_conf *conf = server == NULL ? NULL : settings_at(server->settings, http2_feature.index);
+    const struct http2_conf *conf = server == NULL
+                                        ? NULL
+                                        : settings_at(server->settings, http2_feature.index);
 
     return listen->http2 || (conf != NULL && conf->on);
 }

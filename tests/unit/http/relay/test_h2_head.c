@@ -9,22 +9,22 @@
 #include <stdio.h>
 
 /* "name=value|name=value|" */
-static const char *shown(const struct h2_head *head, char *out, size_t room) {
-  size_t len = 0;
+static const char *shown(const struct h2_head *head, char *out, size_t room)
+{
+    size_t len = 0;
 
-  out[0] = '\0';
-  for (size_t i = 0; i < head->count; i++)
-    len += (size_t)snprintf(
-        out + len, room - len, "%.*s=%.*s|", (int)head->fields[i].namelen,
-        (const char *)head->fields[i].name, (int)head->fields[i].valuelen,
-        (const char *)head->fields[i].value);
-  return out;
+    out[0] = '\0';
+    for (size_t i = 0; i < head->count; i++)
+        len += (size_t)snprintf(out + len, room - len, "%.*s=%.*s|", (int)head->fields[i].namelen,
+                                (const char *)head->fields[i].name, (int)head->fields[i].valuelen,
+                                (const char *)head->fields[i].value);
+    return out;
 }
 
 static const struct {
-  const char *text;
-  struct h2_head_form form;
-  const char *want; /* NULL: refused */
+    const char *text;
+    struct h2_head_form form;
+    const char *want; /* NULL: refused */
 } cases[] = {
     {"GET / HTTP/1.1\r\nHost: a:80\r\n\r\n",
      {0},
@@ -34,9 +34,7 @@ static const struct {
      ":method=POST|:scheme=https|:path=/x?y=z|:authority=a|X-Own=1|Cookie=b=c; "
      "d=e|"},
     {"GET / HTTP/1.1\r\n\r\n", {0}, ":method=GET|:scheme=http|:path=/|"},
-    {"GET / HTTP/1.1\r\nHost: \r\n\r\n",
-     {0},
-     ":method=GET|:scheme=http|:path=/|"},
+    {"GET / HTTP/1.1\r\nHost: \r\n\r\n", {0}, ":method=GET|:scheme=http|:path=/|"},
     {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
      {0},
      ":method=OPTIONS|:scheme=http|:path=*|:authority=a|"},
@@ -63,18 +61,17 @@ static const struct {
     {"", {0}, NULL},
 };
 
-TEST(heads) {
-  for (size_t i = 0; i < COUNT(cases); i++) {
-    struct arena *arena = arena_new(4096);
-    struct h2_head head;
-    char text[1000];
-    bool ok =
-        h2_head_from_text(arena, slice_of(cases[i].text), cases[i].form, &head);
+TEST(heads)
+{
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena *arena = arena_new(4096);
+        struct h2_head head;
+        char text[1000];
+        bool ok = h2_head_from_text(arena, slice_of(cases[i].text), cases[i].form, &head);
 
-    CHECK_EQ(ok, cases[i].want != NULL, cases[i].text);
-    if (ok)
-      CHECK_SLICE(slice_of(shown(&head, text, sizeof text)), cases[i].want,
-                  cases[i].text);
-    arena_drop(arena);
-  }
+        CHECK_EQ(ok, cases[i].want != NULL, cases[i].text);
+        if (ok)
+            CHECK_SLICE(slice_of(shown(&head, text, sizeof text)), cases[i].want, cases[i].text);
+        arena_drop(arena);
+    }
 }
