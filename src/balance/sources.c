@@ -17,16 +17,16 @@ const struct source *source_of(const struct upstream *upstream, const struct ser
     return NULL;
 }
 
-/* The lock is held. */
+/* The lock is held. Counted when the new set is there: who sees the count sees the set. */
 static void replaced(struct source *source)
 {
     struct upstream *upstream = source->upstream;
 
-    atomic_fetch_add_explicit(&upstream->sources->changes, 1, memory_order_release);
     if (!upstream_rebuild(upstream))
         log_write(&log_process, LOG_LEVEL_CRIT, 0,
                   "no memory for the new addresses of upstream \"%.*s\"",
                   SLICE_ARG(upstream->name));
+    atomic_fetch_add_explicit(&upstream->sources->changes, 1, memory_order_release);
     sources_wake(upstream->sources);
 }
 
