@@ -136,7 +136,7 @@ def test_a_pid_that_is_somebody_elses_now(pelayan):
 
 def test_rotation_under_load(pelayan):
     """Every request is one line in exactly one of the files."""
-    site = pelayan.run(http=PAGE)
+    site = pelayan.run(http=f"keepalive_requests 1000000; {PAGE}")
     worker_of(site)
     answered, over = [], threading.Event()
 
