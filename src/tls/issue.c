@@ -182,12 +182,18 @@ static bool limit_to_local(X509 *cert)
 
 /* ---- whole ones */
 
+/* What a memory BIO holds has no end of its own. */
 static char *text_of(BIO *bio)
 {
     char *data = NULL;
     long len = bio == NULL ? 0 : BIO_get_mem_data(bio, &data);
+    char *text = len <= 0 ? NULL : malloc((size_t)len + 1);
 
-    return len > 0 ? strndup(data, (size_t)len) : NULL;
+    if (text == NULL)
+        return NULL;
+    memcpy(text, data, (size_t)len);
+    text[len] = '\0';
+    return text;
 }
 
 static bool write_out(X509 *cert, EVP_PKEY *key, struct issued *issued)
