@@ -57,9 +57,9 @@ struct control_listener {
     void *context;
 };
 
-/* Instead of an answer: frees `request`, and its connection stays open for lines in both
+/* Instead of an answer: frees the request, and its connection stays open for lines in both
  * directions until on_end(). NULL: the client has left already, and on_end() does not come. */
-struct control_stream *control_stream_open(struct control_request *request,
+struct control_stream *control_stream_open(struct control_request *public,
                                            const struct control_listener *listener);
 
 /* Queues a line (with its end) and sends what the client takes. Who lets a megabyte pile up is
@@ -73,7 +73,7 @@ void control_stream_close(struct control_stream *stream);
 int control_server_fd(const struct control_server *server);
 
 /* The descriptor of the client who waits for this answer; -1: it has left. */
-int control_request_fd(const struct control_request *request);
+int control_request_fd(const struct control_request *public);
 
 /* Each connection that waits for nothing and is no stream, for handing it to the next program:
  * `unread` is what came of its next line. */

@@ -203,7 +203,7 @@ def test_sessions_survive_a_reload(pelayan, authority, localhost, tickets, versi
 
 
 def test_one_ticket_for_a_connection(pelayan, authority, localhost):
-    """Making one is a tenth of a handshake's work; also who resumes gets a new one."""
+    """One ticket costs less than two; also who resumes gets a new one."""
     site = pelayan.run(http=server(localhost, "return 200 ok;"))
     request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     told = openssl("s_client", "-connect", f"127.0.0.1:{site.port}", "-servername", "localhost", "-ign_eof", "-msg",
