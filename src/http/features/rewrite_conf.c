@@ -290,7 +290,7 @@ static bool set_if(struct conf_call *call)
 {
     struct rewrite_step *step = add_step(call, true);
     const struct rewrite_conf *inside;
-    struct scope child;
+    struct scope child = *call->scope;
     bool in_server = call->scope->context == CTX_SERVER;
     bool loaded;
 
@@ -303,10 +303,12 @@ static bool set_if(struct conf_call *call)
         loaded = loader_block(call, CTX_SERVER_IF, step, &child);
     else
         loaded = load_if_in_location(call, step, &child);
+    if (!loaded)
+        return false;
     inside = settings_at(child.settings, rewrite_feature.index);
     if (inside->block == child.block)
         step->branch.steps = inside->steps;
-    return loaded;
+    return true;
 }
 
 enum { REWRITE_CONTEXTS = CTX_SERVER | CTX_LOCATION | CTX_SERVER_IF | CTX_LOCATION_IF };
