@@ -55,7 +55,7 @@ def test_slow_heads(pelayan):
         http=f"client_header_timeout 2s; server {{ {GOOD} }}",
     )
     good(site)
-    with Ceiling(site, 8 * 1024):
+    with Ceiling(site, 300 * (16 + 4 * 8)):  # one buffer, and large_client_header_buffers
         clients = many(site, 300, b"GET / HTTP/1.1\r\nHost: a\r\n")
         begin = time.monotonic()
         while time.monotonic() - begin < 3:
