@@ -78,3 +78,24 @@ def summary(values):
         "max": max(values),
         "rounds": len(values),
     }
+
+
+def interleaved(bench, servers, rounds, measure):
+    """The figures of each of `servers` (name -> (program, port)), which are asked in turn, round after
+    round, so that all share the weather, and stopped at the end. `measure(program, port, warming_up)`
+    gives one figure; the first round only warms up."""
+    figures = {}
+    for turn in range(rounds + 1):
+        for name, (program, port) in list(servers.items()):
+            try:
+                used = measure(program, port, turn == 0)
+            except Cannot as why:
+                print(f"    {name}: {why}")
+                figures.pop(name, None)
+                bench.stop(servers.pop(name)[0])
+                continue
+            if turn > 0:
+                figures.setdefault(name, []).append(used)
+    for program, _ in servers.values():
+        bench.stop(program)
+    return figures

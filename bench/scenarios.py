@@ -5,7 +5,7 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 
-from load import Cannot, Held, cost, load
+from load import Cannot, Held, cost, interleaved, load
 from secure import idle_secure_memory, per_secure_request
 from servers import SMALL, free_port
 
@@ -35,29 +35,20 @@ class Scenario:
 
 
 def per_request(scenario, bench, rounds, factor):
-    """CPU per request, interleaved: every program in every round, so that all share the weather."""
-    figures, servers = {}, {}
+    """CPU per request."""
+    servers = {}
     others = [n for n in bench.programs if "-" in n and n.split("-")[0] in scenario.programs]
     for name in (*scenario.programs, *others):
         if name == "floor" or name in bench.programs:
             servers[name] = bench.serve(name, floor=scenario.floor, **scenario.conf)
     count = scenario.requests * factor
     bench.let_files_age()
-    for turn in range(rounds + 1):
-        for name, (program, port) in list(servers.items()):
-            try:
-                n = count if turn > 0 else max(scenario.connections, count // 10)
-                used = cost(program, port, scenario.path, scenario.connections, n, *scenario.mode)
-            except Cannot as why:
-                print(f"    {name}: {why}")
-                figures.pop(name, None)
-                bench.stop(servers.pop(name)[0])
-                continue
-            if turn > 0:  # the first one warms up
-                figures.setdefault(name, []).append(used)
-    for program, _ in servers.values():
-        bench.stop(program)
-    return figures
+
+    def measure(program, port, warming_up):
+        n = max(scenario.connections, count // 10) if warming_up else count
+        return cost(program, port, scenario.path, scenario.connections, n, *scenario.mode)
+
+    return interleaved(bench, servers, rounds, measure)
 
 
 def idle_memory(scenario, bench, rounds, factor):

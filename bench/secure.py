@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 
-from load import Cannot
+from load import Cannot, interleaved
 from servers import OTHER_CORE
 
 H2LOAD = ["taskset", "-c", str(OTHER_CORE), "h2load", "-t", "1"]
@@ -39,28 +39,19 @@ def handshakes(scenario, port, requests):
 
 
 def per_secure_request(scenario, bench, rounds, factor):
-    """CPU per request, interleaved, as per_request() does it in the clear."""
+    """CPU per request, as per_request() does it in the clear."""
     ask = handshakes if scenario.mode[0] == "handshake" else streams
-    figures, servers = {}, {}
-    for name in scenario.programs:
-        if name in bench.programs:
-            servers[name] = bench.serve(name, tls=True)
-    for turn in range(rounds + 1):
-        for name, (program, port) in list(servers.items()):
-            count = scenario.requests * factor if turn > 0 else scenario.requests // 10
-            before = program.cpu()
-            try:
-                ask(scenario, port, count)
-            except Cannot as why:
-                print(f"    {name}: {why}")
-                figures.pop(name, None)
-                bench.stop(servers.pop(name)[0])
-                continue
-            if turn > 0:  # the first one warms up
-                figures.setdefault(name, []).append((program.cpu() - before) / count / 1000)
-    for program, _ in servers.values():
-        bench.stop(program)
-    return figures
+    servers = {
+        name: bench.serve(name, tls=True) for name in scenario.programs if name in bench.programs
+    }
+
+    def measure(program, port, warming_up):
+        count = scenario.requests // 10 if warming_up else scenario.requests * factor
+        before = program.cpu()
+        ask(scenario, port, count)
+        return (program.cpu() - before) / count / 1000
+
+    return interleaved(bench, servers, rounds, measure)
 
 
 def hold(port, path, count):

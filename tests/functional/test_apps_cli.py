@@ -13,24 +13,7 @@ import urllib.request
 import pytest
 
 from harness import wait
-from harness.ports import Port
-from harness.runner import Runner
 from harness.site import program
-
-
-@pytest.fixture
-def runner():
-    runner = Runner()
-    yield runner
-    runner.finish()
-
-
-@pytest.fixture
-def port():
-    claim = Port()
-    number = claim.number
-    claim.release()
-    return number
 
 
 def sleeper(name, **more):

@@ -3,26 +3,11 @@
 import os
 import socket
 import threading
-import urllib.request
 
 import pytest
 from harness import wait
 from harness.ports import Port
-
-
-SERVER = """
-const http = require('http');
-const server = http.createServer((q, r) => {
-  setTimeout(() => r.end(VERSION + ' ' + process.pid), q.url === '/slow' ? 300 : 0);
-});
-server.listen(process.env.PORT, () => { console.log('listening'); });
-process.on('SIGINT', () => process.exit(0));
-"""
-
-
-def get(port, path="/", timeout=10):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=timeout) as answer:
-        return answer.read().decode()
+from harness.versions import SERVER, get
 
 
 def keep_asking(port, stop, failures, answers):

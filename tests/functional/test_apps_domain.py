@@ -10,7 +10,6 @@ import pytest
 
 from harness import wait
 from harness.ports import Port
-from harness.runner import Runner
 from harness.site import Site, program
 
 APP = """
@@ -19,21 +18,6 @@ http.createServer((q, r) => r.end(`NAME ${process.env.NODE_APP_INSTANCE} ${q.hea
   .listen(process.env.PORT);
 process.on('SIGINT', () => process.exit(0));
 """
-
-
-@pytest.fixture
-def runner():
-    runner = Runner()
-    yield runner
-    runner.finish()
-
-
-@pytest.fixture
-def port():
-    claim = Port()
-    number = claim.number
-    claim.release()
-    return number
 
 
 def app(runner, name):

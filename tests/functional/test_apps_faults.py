@@ -1,25 +1,10 @@
 """Apps that misbehave: each fault ends where it should, with a reason."""
 
 import os
-import urllib.request
 from signal import SIGKILL
 
 from harness import wait
-
-
-SERVER = """
-const http = require('http');
-const server = http.createServer((q, r) => {
-  setTimeout(() => r.end(VERSION + ' ' + process.pid), q.url === '/slow' ? 300 : 0);
-});
-server.listen(process.env.PORT, () => { console.log('listening'); });
-process.on('SIGINT', () => process.exit(0));
-"""
-
-
-def get(port, path="/", timeout=10):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=timeout) as answer:
-        return answer.read().decode()
+from harness.versions import SERVER, get
 
 
 def test_crash_at_start(runner):
