@@ -136,8 +136,9 @@ int main(int argc, char **argv)
     in.sin_port = htons((uint16_t)strtol(argv[1], NULL, 10));
     snprintf(un.sun_path, sizeof un.sun_path, "%s", argv[2]);
     unlink(un.sun_path);
-    listen_on(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), (struct sockaddr *)&in, sizeof in);
     listen_on(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), (struct sockaddr *)&un, sizeof un);
+    /* Last: who waits for the port may use the path at once. */
+    listen_on(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), (struct sockaddr *)&in, sizeof in);
     for (;;) {
         int count = epoll_wait(epoll_fd, events, BATCH, -1);
 
