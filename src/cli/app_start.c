@@ -366,6 +366,21 @@ static void want_address(const struct app_args *args)
         json_object_set_new(args->spec, "balance", json_true());
 }
 
+/* Nothing was named: pm2 means the file of this folder. */
+static bool add_usual_file(const struct run_options *options, struct plan *plan,
+                           const struct app_args *args)
+{
+    static const char name[] = "ecosystem.config.js";
+
+    if (access(name, F_OK) == 0)
+        return add_file(options, plan, name, args);
+    fprintf(stderr,
+            "pelayan: what is to be started? There is no %s in this folder: name a script, a "
+            "program or a command, or let \"pelayan init\" write that file\n",
+            name);
+    return false;
+}
+
 static int run_start(const struct run_options *options, const struct app_args *args)
 {
     struct plan plan = {.of_files = json_array(), .of_scripts = json_array()};
@@ -373,8 +388,7 @@ static int run_start(const struct run_options *options, const struct app_args *a
     bool good;
 
     want_address(args);
-    good = args->word_count > 0 || add_file(options, &plan, "ecosystem.config.js", args);
-
+    good = args->word_count > 0 || add_usual_file(options, &plan, args);
     for (size_t i = 0; i < args->word_count && good; i++)
         good = add_word(options, &plan, args->words[i], args);
     if (good)

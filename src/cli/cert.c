@@ -150,6 +150,16 @@ static bool gather(const struct run_options *options, const struct cert_args *ar
     return ok;
 }
 
+/* What somebody named and could not be read is a failure, whatever was asked of it. */
+static bool all_read(const struct cert_args *args, const struct cert_subject *list)
+{
+    for (; args->word_count > 0 && list != NULL; list = list->next) {
+        if (list->chain == NULL)
+            return false;
+    }
+    return true;
+}
+
 static int look(const struct run_options *options, const struct cert_args *args, const char *what)
 {
     struct cert_subject *list = NULL;
@@ -165,6 +175,7 @@ static int look(const struct run_options *options, const struct cert_args *args,
         print_whole(list);
     else if (ok)
         print_list(list);
+    ok = ok && all_read(args, list);
     cert_subjects_free(list);
     if (!ok)
         return 1;

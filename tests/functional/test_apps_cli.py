@@ -23,6 +23,12 @@ def sleeper(name, **more):
 # ---- words
 
 
+def test_start_of_nothing(runner):
+    """Without a word and without an ecosystem file it is said what to do."""
+    result = runner.run("start")
+    assert result.returncode == 1 and "pelayan init" in result.stderr
+
+
 def test_several_words(runner):
     """start takes scripts, files and names at once; stop, restart and delete a file's apps."""
     runner.file("one.py", "import time\ntime.sleep(1000)\n")

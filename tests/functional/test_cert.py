@@ -52,6 +52,13 @@ def test_local_certificate(pelayan, cert):
     assert not [name for name in os.listdir(cert.state / "certs") if name.endswith(".new")]
 
 
+def test_what_cannot_be_read_fails(cert):
+    """Whatever was asked of it, and it is said."""
+    for what in ("show", "check"):
+        result = cert(what, "/no/such/file")
+        assert result.returncode == 1 and "No such file or directory" in result.stdout
+
+
 def test_authority_is_kept_and_certificates_are_new(cert):
     first, _ = files_of(cert("local"))
     ca, leaf = (cert.state / "ca/local-ca.crt").read_text(), open(first).read()
