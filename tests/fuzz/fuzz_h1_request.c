@@ -76,11 +76,13 @@ static void check_bytewise(struct slice in, const struct h1_request *whole, enum
     free(place);
 }
 
-/* The fields that may be forwarded survive being written. */
+/* What may be forwarded survives being written: all but the fragment (RFC 9110, 7.1). */
 static void check_written(const struct h1_request *whole, struct arena *arena)
 {
     static char text[8192];
     struct writer w = writer_make(text, sizeof text);
+    struct h1_request expected = *whole;
+    ptrdiff_t fragment = slice_find(whole->path_query, '#');
     struct h1_request r;
 
     if (whole->has_odd_names)
@@ -93,7 +95,9 @@ static void check_written(const struct h1_request *whole, struct arena *arena)
     assert(parse_request_head(slice_make(text, w.len), &h1_default_limits, &r) == PARSE_OK);
     r.head_bytes = whole->head_bytes; /* blanks and empty lines are not written */
     r.line = whole->line;             /* nor is a version above 1.1 */
-    check_same(&r, whole);
+    if (fragment >= 0)
+        expected.path_query = slice_head(whole->path_query, (size_t)fragment);
+    check_same(&r, &expected);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

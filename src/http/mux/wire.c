@@ -86,6 +86,8 @@ static void advance(struct iovec parts[2], size_t bytes)
     for (int i = 0; i < 2; i++) {
         size_t n = parts[i].iov_len < bytes ? parts[i].iov_len : bytes;
 
+        if (n == 0) /* an empty part has no address to go on from */
+            continue;
         parts[i].iov_base = (char *)parts[i].iov_base + n;
         parts[i].iov_len -= n;
         bytes -= n;
