@@ -267,6 +267,10 @@ static const struct directive directives[] = {
          "How long a worker that leaves gracefully waits for its connections before it closes them."
          " Unset: until they end.",
      .example = "worker_shutdown_timeout 30s;"},
+    {"reload_timeout", CTX_MAIN, MSEC(struct core_conf, reload_timeout_ms), .def = "30s", .min = 1,
+     .doc = "How long a reload may take before it is reported as failed, because the worker, or the"
+            " process that checks the new configuration, does not answer. What is served goes on.",
+     .example = "reload_timeout 2m;"},
     {"worker_cpu_affinity", CTX_MAIN, CUSTOM, .args_min = 1, .args_max = 255, .set = set_affinity,
      .doc =
          "Cores the loops run on: one mask of 0 and 1 per loop, the rightmost digit is core 0; or"

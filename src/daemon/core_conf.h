@@ -30,6 +30,7 @@ struct core_conf {
     int priority;
     int seccomp;                  /* enum sandbox_mode */
     uint64_t shutdown_timeout_ms; /* 0: none */
+    uint64_t reload_timeout_ms;
     bool affinity_auto;
     cpu_set_t affinity_allowed; /* auto MASK: out of these */
     struct core_mask *affinity;

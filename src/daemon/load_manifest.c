@@ -241,6 +241,7 @@ static void add_process(struct manifest *manifest, const struct core_conf *core,
     manifest->priority = core->priority;
     manifest->seccomp = (unsigned)core->seccomp;
     manifest->shutdown_timeout_ms = core->shutdown_timeout_ms;
+    manifest->reload_timeout_ms = core->reload_timeout_ms;
     manifest->pid_path = keep(manifest,
                               core->pid.len > 0 ? core->pid : slice_of(options->pid_path));
     manifest->working_directory = keep(manifest, core->working_directory);

@@ -83,6 +83,7 @@ static void pack_process(struct packer *packer, const struct manifest *manifest)
     pack_u64(packer, (uint64_t)(int64_t)manifest->priority);
     pack_u64(packer, manifest->seccomp);
     pack_u64(packer, manifest->shutdown_timeout_ms);
+    pack_u64(packer, manifest->reload_timeout_ms);
 }
 
 void manifest_pack(const struct manifest *manifest, struct packer *packer)
@@ -178,6 +179,7 @@ static void take_process(struct unpacker *unpacker, struct manifest *manifest)
     manifest->priority = take_int(unpacker);
     manifest->seccomp = (unsigned)unpack_u64_max(unpacker, SANDBOX_OFF);
     manifest->shutdown_timeout_ms = unpack_u64(unpacker);
+    manifest->reload_timeout_ms = unpack_u64(unpacker);
     if (manifest->loop_count == 0)
         unpacker->failed = true;
 }

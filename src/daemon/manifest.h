@@ -57,6 +57,7 @@ struct manifest {
     int priority;
     unsigned seccomp; /* enum sandbox_mode */
     uint64_t shutdown_timeout_ms;
+    uint64_t reload_timeout_ms;
     cpu_set_t *affinity; /* [affinity_count]: loop i runs on affinity[min(i, count - 1)] */
     size_t affinity_count;
     struct manifest_texts env; /* "NAME" or "NAME=value" */

@@ -58,6 +58,8 @@ struct rollout {
     bool new_worker;               /* by all means: an upgrade */
     bool careful; /* nobody asked: files were exchanged; what makes anything worse is not taken */
     bool again;   /* asked for while one was on its way: the files may have been read already */
+    struct deadline patience; /* reload_timeout, since checking began */
+    bool late;                /* it has passed, those who waited have been told */
     struct list waiting;      /* control requests that get the result */
     struct list waiting_next; /* ... of the next one */
 };

@@ -68,6 +68,8 @@ static void finish(struct master *master, bool ok, struct slice text)
 {
     struct rollout *rollout = &master->rollout;
 
+    deadline_disarm(&rollout->patience);
+    rollout->late = false;
     rollout->step = ROLLOUT_NONE;
     rollout->target = NULL;
     rollout->new_worker = false;
@@ -110,15 +112,20 @@ static void fail(struct master *master, const char *format, const char *what)
     finish(master, false, slice_of(text));
 }
 
+static void stop_checking(struct rollout *rollout)
+{
+    kill(rollout->validation.pid, SIGKILL);
+    loop_unwatch(&rollout->verdict);
+    close(rollout->validation.fd);
+}
+
 void rollout_cancel(struct master *master, const char *why)
 {
     struct rollout *rollout = &master->rollout;
 
-    if (rollout->step == ROLLOUT_CHECKING) {
-        kill(rollout->validation.pid, SIGKILL);
-        loop_unwatch(&rollout->verdict);
-        close(rollout->validation.fd);
-    }
+    deadline_disarm(&rollout->patience);
+    if (rollout->step == ROLLOUT_CHECKING)
+        stop_checking(rollout);
     bundle_free(rollout->bundle);
     rollout->bundle = NULL;
     rollout->step = ROLLOUT_NONE;
@@ -226,10 +233,51 @@ static void on_verdict(struct io *io, unsigned events)
     verdict_free(&verdict);
 }
 
+static const char late_text[] =
+    "pelayan: [emerg] the worker process has not taken the configuration within reload_timeout; it "
+    "may hang, and takes it when it goes on\n";
+
+/* Whoever waits is told that it has failed so far. What the worker was handed cannot be taken back:
+ * it answers when it goes on. One that has never served is of no use. */
+static void on_patience(struct deadline *deadline)
+{
+    struct master *master = container_of(deadline, struct master, rollout.patience);
+    struct rollout *rollout = &master->rollout;
+    struct worker_process *target = rollout->target;
+
+    if (rollout->step == ROLLOUT_CHECKING) {
+        stop_checking(rollout);
+        fail(master,
+             "pelayan: [emerg] the process that checks the configuration has not answered "
+             "within %s\n",
+             "reload_timeout");
+        return;
+    }
+    assert(rollout->step == ROLLOUT_HANDING);
+    rollout->late = true;
+    log_text(master, slice_of(late_text));
+    master_answer_all(&rollout->waiting, false, slice_of(late_text));
+    master_answer_all(&rollout->waiting_next, false, slice_of(late_text));
+    if (target != master->worker && !target->is_thread)
+        kill(target->pid, SIGKILL);
+}
+
+/* Not at the start: nobody waits for it but who sees that it goes on. */
+static void be_patient(struct master *master)
+{
+    struct rollout *rollout = &master->rollout;
+
+    if (master->current == NULL)
+        return;
+    rollout->patience.on_expire = on_patience;
+    deadline_arm(master->loop, &rollout->patience, master->current->manifest->reload_timeout_ms);
+}
+
 static void start_checking(struct master *master)
 {
     struct rollout *rollout = &master->rollout;
 
+    be_patient(master);
     notify("RELOADING=1");
     if (!validation_start(&rollout->validation, master->options)) {
         fail(master,
@@ -259,7 +307,9 @@ void rollout_begin(struct master *master, struct control_request *request, bool 
     rollout->new_worker = rollout->new_worker || new_worker;
     if (rollout->step != ROLLOUT_NONE) {
         rollout->again = true;
-        if (request != NULL)
+        if (request != NULL && rollout->late)
+            control_answer(request, false, slice_of(late_text));
+        else if (request != NULL)
             list_push_back(&rollout->waiting_next, &request->link);
         return;
     }

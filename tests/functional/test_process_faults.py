@@ -224,3 +224,24 @@ def test_stub_status_tells_reading_writing_waiting(pelayan, backend):
     wait.until(lambda: counts().groups() == ("0", "1", "0"), lambda: counts().group())
     text = site.get("/status").text
     assert re.match(r"Active connections: \d \nserver accepts handled requests\n \d+ \d+ \d+ \n", text)
+
+
+def test_a_worker_that_hangs_does_not_hold_a_reload_up(pelayan):
+    """The command ends with 1 and says so; what was asked for comes when the worker goes on."""
+    conf = dict(main="reload_timeout 4s;")
+    site = pelayan.run(http="server { listen 127.0.0.1:{port}; return 200 one; }", **conf)
+    worker = site.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        two = "server { listen 127.0.0.1:{port}; return 200 two; }"
+        result = site.reload(check=False, http=two, **conf)
+        assert result.returncode == 1
+        assert "has not taken the configuration within reload_timeout" in result.stderr
+        assert site.reload(check=False, http=two, **conf).returncode == 1
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    wait.until(lambda: site.get("/").body == b"two", "the worker to go on")
+    site.wait_for_log("configuration 3 is served")  # the second one was put off, not forgotten
+    site.reload(http="server { listen 127.0.0.1:{port}; return 200 three; }", **conf)
+    assert site.get("/").body == b"three"
+    assert site.workers() == [worker]
