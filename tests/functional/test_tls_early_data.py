@@ -20,6 +20,7 @@ class Early:
         self.common = ["-servername", "localhost", "-CAfile", authority.crt, *options]
         self.address = "%s:%d" % site.address_of("port")
         self.session, self.request = folder / "session", folder / "request"
+        self.session.unlink(missing_ok=True)
         with self.client(self.address, "-sess_out", self.session) as process:
             until(self.session.exists, "a session")
             process.stdin.close()
