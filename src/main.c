@@ -1,5 +1,6 @@
 /* Pelayan: a web server, reverse proxy and load balancer that runs an nginx.conf. Everything begins
  * in cli/. */
+#include "base/process_title.h"
 #include "base/slice.h"
 #include "cli/cli.h"
 
@@ -20,5 +21,5 @@ static void seed_hashes(void)
 int main(int argc, char **argv)
 {
     seed_hashes();
-    return cli_main(argc, argv);
+    return cli_main(argc, process_title_prepare(argc, argv));
 }

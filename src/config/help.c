@@ -9,6 +9,21 @@
 
 enum { TEXT_WIDTH = 78 };
 
+/* It is done while the tree is made, before there are rows. */
+static const struct directive include_row = {
+    .name = "include",
+    .contexts = CTX_ANYWHERE,
+    .field = {.kind = CONF_CUSTOM},
+    .args_min = 1,
+    .args_max = 1,
+    .doc = "Puts the directives of another file, or of all files that a pattern with * fits, in "
+           "this place. A name that does not begin with / is relative to the folder of the "
+           "configuration file. A pattern may fit no file; a plain name must.",
+    .example = "include mime.types;\ninclude conf.d/*.conf;",
+};
+static const struct conf_feature tree_feature = {
+    .name = "conf_file", .directives = &include_row, .directive_count = 1};
+
 static void print_words(const struct directive *row, FILE *out)
 {
     for (const struct conf_word *it = row->words; it != NULL && it->word != NULL; it++)
@@ -185,9 +200,12 @@ bool directive_help(const struct conf_feature *const *features, size_t count, co
 
     if (name == NULL) {
         print_list(features, count, out);
+        fputc('\n', out);
+        print_list((const struct conf_feature *const[]){&tree_feature}, 1, out);
         return true;
     }
-    if (print_rows_of(features, count, name, out))
+    if (print_rows_of(features, count, name, out) ||
+        print_rows_of((const struct conf_feature *const[]){&tree_feature}, 1, name, out))
         return true;
     module = known_module(slice_of(name), false);
     nearest = nearest_row(features, count, name);

@@ -2,6 +2,7 @@
 #include "daemon/master.h"
 
 #include "base/diag.h"
+#include "base/process_title.h"
 #include "control/server.h"
 #include "daemon/manifest.h"
 #include "daemon/master_internal.h"
@@ -173,10 +174,22 @@ static bool watch_signals(struct master *master)
     return master->signals.fd >= 0 && loop_watch(master->loop, &master->signals);
 }
 
+/* As nginx: with the command line as it was typed. */
+static void show_title(char *const *argv)
+{
+    char text[1024] = "";
+    size_t used = 0;
+
+    for (; *argv != NULL && used < sizeof text; argv++)
+        used += (size_t)snprintf(text + used, sizeof text - used, " %s", *argv);
+    process_title_set("pelayan: master process%s", text);
+}
+
 static bool init(struct master *master, const struct run_options *options)
 {
     struct background background = master->background;
 
+    show_title(options->argv);
     *master = (struct master){.options = options,
                               .tables = {.options = options},
                               .log = log_process,

@@ -6,6 +6,7 @@
 #include "base/diag.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process_title.h"
 #include "control/app_commands.h"
 #include "control/server.h"
 #include "daemon/notify.h"
@@ -176,6 +177,7 @@ static bool begin_loop(struct runner *runner)
     struct apps_observer observer = {
         .on_strays = reap_strays, .on_idle = on_idle, .context = runner};
 
+    process_title_set("pelayan: app runner (%s)", runner->home);
     mallopt(M_ARENA_MAX, 1); /* one thread; memory that is free goes back */
     mallopt(M_TRIM_THRESHOLD, 256 * 1024);
     if (!runner_socket_path(runner->home, runner->socket_path, sizeof runner->socket_path)) {

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/process_title.h"
 #include "daemon/privileges.h"
 #include "daemon/worker_internal.h"
 #include "policy/error_log.h"
@@ -91,6 +92,8 @@ static void begin_drain(struct worker *worker)
     if (worker->draining)
         return;
     log_write(worker_log(worker), LOG_LEVEL_NOTICE, 0, "gracefully shutting down");
+    if (worker->own_process)
+        process_title_set("pelayan: worker process is shutting down");
     drain(worker);
 }
 
@@ -361,6 +364,7 @@ static bool settle(struct worker *worker, const struct worker_start *start, stru
 {
     if (start->own_process) {
         prctl(PR_SET_NAME, "pelayan-worker");
+        process_title_set("pelayan: worker process");
         if (!privileges_drop(start->manifest, diag))
             return false;
     }

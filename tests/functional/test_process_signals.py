@@ -1,6 +1,5 @@
 """Signals and accidents: crashes, kills, upgrades, rotation."""
 
-import contextlib
 import os
 import signal
 import threading
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import wait
+from harness.site import alive
 
 
 def page(text):
@@ -21,26 +21,9 @@ def serving(pelayan, **conf):
     return site
 
 
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def workers_of(site):
-    """Without the children that check configurations."""
-    found = []
-    for pid in site.workers():
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/comm").read_text() == "pelayan-worker\n" and alive(pid):
-                found.append(pid)
-    return found
-
-
 def new_worker(site, old):
     return wait.until(
-        lambda: [pid for pid in workers_of(site) if pid != old], "a new worker"
+        lambda: [pid for pid in site.workers() if pid != old], "a new worker"
     )[0]
 
 
@@ -48,12 +31,12 @@ def test_a_killed_worker_is_replaced_at_once(pelayan):
     site = serving(pelayan, http=page("here"))
     site.tolerate("exited on signal 9|workers die at start")
     for _ in range(3):
-        [worker] = workers_of(site)
+        [worker] = site.workers()
         os.kill(worker, signal.SIGKILL)
         wait.until(lambda: not alive(worker), "its death")
         assert site.get("/").text == "here"
         new_worker(site, worker)
-    assert len(workers_of(site)) == 1
+    assert len(site.workers()) == 1
     site.wait_for_log(r"worker process \d+ exited on signal 9")
 
 
@@ -62,7 +45,7 @@ def test_a_replaced_worker_serves_the_last_good_config(pelayan):
     site.tolerate("exited on signal 9")
     site.reload(http=page("good"))
     site.reload(http="server { nonsense; }", check=False)
-    [worker] = workers_of(site)
+    [worker] = site.workers()
     os.kill(worker, signal.SIGKILL)
     wait.until(lambda: not alive(worker), "its death")
     assert site.get("/").text == "good"
@@ -70,7 +53,7 @@ def test_a_replaced_worker_serves_the_last_good_config(pelayan):
 
 def test_the_worker_leaves_when_the_master_is_killed(pelayan):
     site = serving(pelayan, http=page("here"))
-    [worker] = workers_of(site)
+    [worker] = site.workers()
     os.kill(site.pid, signal.SIGKILL)
     assert site.wait_exit() == -signal.SIGKILL
     wait.until(lambda: not alive(worker), "the worker to leave")
@@ -142,19 +125,19 @@ def test_logs_are_reopened_for_rotation(pelayan):
 
 def test_winch_lets_the_worker_go_and_hup_brings_one_back(pelayan):
     site = serving(pelayan, http=page("here"))
-    [worker] = workers_of(site)
+    [worker] = site.workers()
     site.signal(signal.SIGWINCH)
     wait.until(lambda: not alive(worker), "the worker to leave")
     assert site.process.poll() is None
     later = site.get_later("/", timeout=20)  # waits in the backlog of the master's socket
     site.signal(signal.SIGHUP)
     assert later.result(20).text == "here"
-    assert len(workers_of(site)) == 1
+    assert len(site.workers()) == 1
 
 
 def test_upgrade_keeps_the_pid_and_refuses_nobody(pelayan):
     site = serving(pelayan, http=page("here"))
-    [worker] = workers_of(site)
+    [worker] = site.workers()
     failures, stop = [], threading.Event()
 
     def load():
@@ -171,7 +154,7 @@ def test_upgrade_keeps_the_pid_and_refuses_nobody(pelayan):
     for _ in range(3):
         site.signal(signal.SIGUSR2)
         worker = new_worker(site, worker)
-        wait.until(lambda: workers_of(site) == [worker], "the old worker to leave")
+        wait.until(lambda: site.workers() == [worker], "the old worker to leave")
     stop.set()
     thread.join()
     assert not failures
@@ -184,20 +167,37 @@ def test_upgrade_keeps_the_pid_and_refuses_nobody(pelayan):
 def test_an_upgrade_with_a_broken_config_changes_nothing(pelayan):
     site = serving(pelayan, http=page("here"))
     site.tolerate("no upgrade")
-    workers = workers_of(site)
+    workers = site.workers()
     site.write(http="server { nonsense; }")
     site.signal(signal.SIGUSR2)
     site.wait_for_log("no upgrade")
     assert site.get("/").text == "here"
-    assert workers_of(site) == workers
+    assert site.workers() == workers
 
 
 def test_the_worker_has_no_privileges(pelayan):
     if os.geteuid() != 0:
         pytest.skip("only root has some to give up")
     site = serving(pelayan, main="user nobody;", http=page("here"))
-    status = Path(f"/proc/{workers_of(site)[0]}/status").read_text()
+    status = Path(f"/proc/{site.workers()[0]}/status").read_text()
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert set(fields["Uid"].split()) == {"65534"}
     assert fields["CapEff"] == fields["CapPrm"] == fields["CapBnd"] == "0000000000000000"
     assert fields["NoNewPrivs"] == "1"
+
+
+def title_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+
+def test_processes_say_what_they_are(pelayan):
+    """In what ps shows; the environment stays what it was, although its place is taken."""
+    site = serving(pelayan, main="env KEPT=yes;", http=page("one"))
+    [worker] = site.workers()
+    assert title_of(site.pid).startswith("pelayan: master process ")
+    assert str(site.conf) in title_of(site.pid)
+    assert title_of(worker) == "pelayan: worker process"
+    with site.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
+        os.kill(site.pid, signal.SIGWINCH)
+        wait.until(lambda: title_of(worker) == "pelayan: worker process is shutting down", "the title")

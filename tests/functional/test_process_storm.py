@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from harness import wait
@@ -17,22 +16,6 @@ from harness.site import program
 
 def page(text):
     return f'server {{ location / {{ return 200 "{text}"; }} }}'
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def workers_of(site):
-    found = []
-    for pid in site.workers():
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/comm").read_text() == "pelayan-worker\n" and alive(pid):
-                found.append(pid)
-    return found
 
 
 class Load:
@@ -96,7 +79,7 @@ def test_reloads_that_change_everything(pelayan, backend):
         for number in range(1, 31):
             site.reload(**conf(number))
     assert load.served > 0 and load.failures == []
-    wait.until(lambda: len(workers_of(site)) == 1, "one worker")
+    wait.until(lambda: len(site.workers()) == 1, "one worker")
 
 
 def test_deaths_during_reloads(pelayan):
@@ -124,7 +107,7 @@ def test_deaths_during_reloads(pelayan):
     thread.join()
     site.reload(http=page("last"))
     assert site.get("/").text == "last"
-    wait.until(lambda: len(workers_of(site)) == 1, "one worker")
+    wait.until(lambda: len(site.workers()) == 1, "one worker")
 
 
 def test_the_master_is_killed_during_a_reload(pelayan):
@@ -166,13 +149,13 @@ def test_upgrades_one_after_the_other_under_load(pelayan):
     site.wait_for_log("configuration 1 is served")
     with under_load(site) as load:
         for number in range(4):
-            [worker] = workers_of(site)[-1:]
+            [worker] = site.workers()[-1:]
             os.kill(site.pid, signal.SIGUSR2)
             os.kill(site.pid, signal.SIGHUP if number % 2 else signal.SIGUSR2)
-            wait.until(lambda: worker not in workers_of(site) and workers_of(site), "a new worker")
+            wait.until(lambda: worker not in site.workers() and site.workers(), "a new worker")
             site.reload()
     assert load.failures == []
-    wait.until(lambda: len(workers_of(site)) == 1, "one worker")
+    wait.until(lambda: len(site.workers()) == 1, "one worker")
     assert site.get("/").text == "here"
 
 

@@ -77,12 +77,16 @@ class FakeRunner:
                 "instances": listed,
                 "version": self.version,
             }
-            for follower in self.followers:
-                follower.sendall(self.line(name))
+            self.tell(self.line(name))
 
     def say_raw(self, data):
         with self.lock:
-            for follower in self.followers:
+            self.tell(data)
+
+    def tell(self, data):
+        """One that has left may not have been noticed yet."""
+        for follower in self.followers:
+            with contextlib.suppress(OSError):
                 follower.sendall(data)
 
     def wait_followed(self, count=1):

@@ -54,6 +54,21 @@ def reachable(path):
     return shutil.copy(path, folder / "pelayan")
 
 
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def is_worker(pid):
+    """Not so: a child of the master that checks a configuration, and one that is no more."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "pelayan-worker\n" and alive(pid)
+    except OSError:
+        return False
+
+
 def processes_of_session(session):
     """Living processes that were started in this session, by pid."""
     found = []
@@ -272,9 +287,9 @@ class Site(Place):
         return self.process.pid
 
     def workers(self):
-        """Pids of the master's children."""
+        """Pids of the master's children that serve."""
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
+        return [int(pid) for pid in path.read_text().split() if is_worker(pid)]
 
     @property
     def port(self):

@@ -257,6 +257,7 @@ TEST(help_is_made_from_rows)
     CHECK_STR(help("sendfiel", &found),
               "there is no directive \"sendfiel\"\ndid you mean \"sendfile\"?\n");
     CHECK(!found);
+    CHECK(strstr(help("include", &found), "Contexts:  any block\n") != NULL && found);
     CHECK(strstr(help("ssl_ciphers", &found), "http_ssl module") != NULL);
     CHECK(strstr(help(NULL, &found), "A number between bounds.\n") != NULL);
     CHECK(found);
