@@ -39,7 +39,7 @@ enum instance_event {
     EVENT_COUNT,
 };
 
-enum { REASON_BYTES = 200 };
+enum { REASON_BYTES = 200, INPUT_BYTES_MAX = 4096 };
 
 /* One process of an app, and what is known of those before it. */
 struct instance {
@@ -60,6 +60,7 @@ struct instance {
     bool outlived;         /* a successor was begun: if this one is still here, it failed */
     pid_t pid;             /* 0: no process */
     struct io process;     /* the pidfd */
+    int input;             /* our end of its standard input; -1: none */
     struct deadline timer; /* STARTING: listen timeout; STOPPING: patience; WAITING: delay */
     struct channel channel;
     struct ready_probe probe;
@@ -163,6 +164,13 @@ void process_forget(struct instance *instance); /* closes everything that belong
 
 /* outputs.c: pipes to its logs; the app's ends are the caller's. */
 bool outputs_open(struct instance *instance, struct diag *diag, int *output, int *errors);
+
+/* input.c: the pipe to its standard input; the app's end is the caller's. */
+bool input_open(struct instance *instance, struct diag *diag, int *child_end);
+void input_close(struct instance *instance); /* closed already is fine */
+/* `text` is INPUT_BYTES_MAX long at most. NULL: all of it was written; else why nothing was, to
+ * stand behind the app's name. */
+const char *input_send(const struct instance *instance, struct slice text);
 
 /* log_paths.c */
 char *log_path(const struct instance *instance, bool errors); /* malloc'ed, NULL: no memory */

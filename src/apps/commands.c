@@ -602,19 +602,57 @@ static void run_resurrect(struct ask *ask)
     diag_fini(&diag);
 }
 
-static void send_one(struct instance *instance, void *data)
+/* A line of input, or a message on the channel. */
+struct sending {
+    struct slice text;
+    bool message;
+    const struct instance *failed; /* the first one that did not take it; NULL: none */
+    const char *why;
+};
+
+static void send_one(struct instance *instance, struct sending *sending)
 {
-    channel_send_text(&instance->channel, data);
+    const char *why;
+
+    if (!sending->message)
+        why = input_send(instance, sending->text);
+    else
+        why = channel_send_text(&instance->channel, sending->text.data)
+                  ? NULL
+                  : "has no channel for messages, or does not read it";
+    if (why == NULL || sending->failed != NULL)
+        return;
+    sending->failed = instance;
+    sending->why = why;
+}
+
+static void send_to_all(const struct ask *ask, struct sending *sending)
+{
+    struct selection selection;
+
+    if (!select_targets(ask, &selection))
+        return;
+    for (size_t i = 0; i < selection.count; i++)
+        send_one(selection.items[i], sending);
+    if (sending->failed == NULL)
+        ask->answer(ask->context, true, NULL);
+    else
+        ask_refuse(ask, "app %s (%d) %s", sending->failed->app->name, sending->failed->id,
+                   sending->why);
+    selection_free(&selection);
 }
 
 static void run_send(struct ask *ask)
 {
     const char *text = ask_text(ask, "text");
+    struct sending sending = {.text = slice_of(text), .message = ask_flag(ask, "message")};
 
-    if (text == NULL || strpbrk(text, "\"\\\n") != NULL || strlen(text) > 200)
+    if (sending.message && (text == NULL || strpbrk(text, "\"\\\n") != NULL || strlen(text) > 200))
         ask_refuse(ask, "a message has up to 200 characters, without quotes");
+    else if (text == NULL || sending.text.len == 0 || sending.text.len > INPUT_BYTES_MAX)
+        ask_refuse(ask, "a line has up to %d bytes, its end included", INPUT_BYTES_MAX);
     else
-        each_selected(ask, send_one, (void *)text);
+        send_to_all(ask, &sending);
 }
 
 static void run_ping(struct ask *ask)

@@ -34,7 +34,7 @@ enum {
 struct kit {
     struct arena *arena;
     struct diag diag;
-    int output, errors; /* the child's ends, -1: none */
+    int input, output, errors; /* the child's ends, -1: none */
     int channel;
     int passed[PASSED_MAX]; /* borrowed: what becomes descriptor 3, 4, ... */
     size_t passed_count;
@@ -423,6 +423,7 @@ static bool run(struct instance *instance, struct kit *kit)
     place.cluster = spec_is_cluster(instance->spec) && kit->channel >= 0;
     if (!launch_prepare(&launch, instance->spec, &place, kit->arena, &kit->diag))
         return false;
+    launch.input = kit->input;
     launch.output = kit->output;
     launch.errors = kit->errors;
     launch.passed = kit->passed;
@@ -445,7 +446,7 @@ static bool run(struct instance *instance, struct kit *kit)
 
 static void close_kit(struct kit *kit)
 {
-    int fds[] = {kit->output, kit->errors, kit->channel};
+    int fds[] = {kit->input, kit->output, kit->errors, kit->channel};
     int os_error = errno;
 
     for (size_t i = 0; i < COUNT(fds); i++) {
@@ -459,7 +460,7 @@ static void close_kit(struct kit *kit)
 
 bool process_start(struct instance *instance)
 {
-    struct kit kit = {.output = -1, .errors = -1, .channel = -1};
+    struct kit kit = {.input = -1, .output = -1, .errors = -1, .channel = -1};
     bool started;
 
     assert(instance->pid == 0);
@@ -471,8 +472,8 @@ bool process_start(struct instance *instance)
     errno = 0;
     started = kit.arena != NULL && prepare_probe(instance, &kit) &&
               outputs_open(instance, &kit.diag, &kit.output, &kit.errors) &&
-              open_channel(instance, &kit) && open_passed(instance, &kit) &&
-              prepare_group(instance, &kit) && run(instance, &kit);
+              input_open(instance, &kit.diag, &kit.input) && open_channel(instance, &kit) &&
+              open_passed(instance, &kit) && prepare_group(instance, &kit) && run(instance, &kit);
     if (started) {
         instance->killed = false;
         instance->disconnecting = false;
@@ -497,6 +498,7 @@ void process_forget(struct instance *instance)
 
     instance->draining = false;
     channel_close(&instance->channel);
+    input_close(instance);
     ready_end(&instance->probe);
     ready_end(&instance->live);
     if (instance->process.loop != NULL)
@@ -570,6 +572,8 @@ json_t *process_pack(const struct instance *instance, json_t *fds)
 
     if (channel_is_open(&instance->channel))
         json_object_set_new(object, "channel", channel_pack(&instance->channel, fds));
+    if (instance->input >= 0)
+        json_object_set_new(object, "input", fd_pack(instance->input, fds));
     if (instance->probe.kind == READY_NOTIFY && instance->probe.io.loop != NULL)
         json_object_set_new(object, "notify", fd_pack(instance->probe.io.fd, fds));
     return object;
@@ -594,10 +598,15 @@ bool process_unpack(struct instance *instance, const json_t *from)
 {
     struct loop *loop = instance->app->apps->loop;
     const json_t *channel = json_object_get(from, "channel");
+    const json_t *input = json_object_get(from, "input");
     int pidfd = pidfd_open(instance->pid, 0);
 
-    if (pidfd < 0 || !watch_process(instance, pidfd))
+    if (input != NULL)
+        instance->input = (int)json_integer_value(input);
+    if (pidfd < 0 || !watch_process(instance, pidfd)) {
+        input_close(instance);
         return false;
+    }
     if (channel != NULL && channel_unpack(&instance->channel, loop, channel))
         use_channel(instance);
     return unpack_probe(instance, from);

@@ -18,8 +18,6 @@ static const struct {
      " publish module:publish autoinstall",
      "modules of pm2 run inside its daemon; rotation of logs, their most frequent use, is built in"
      " (log_max_size, log_max_age, log_total_size)"},
-    {"attach", "apps have no standard input: \"pelayan logs NAME\" follows what one says, and"
-               " \"pelayan send NAME TEXT\" tells a node app something"},
     {"logrotate", "logs are rotated by Pelayan itself: see log_max_size, log_max_age,"
                   " log_total_size and log_compress in docs/apps.md"},
     {"set get conf config multiset unset",

@@ -73,6 +73,7 @@ static const struct flag flags[] = {
     SWITCH("write", NULL, write, ARGS_HOSTS),
     VALUE("file", NULL, file, ARGS_HOSTS | ARGS_STATE),
     SWITCH("pm2", NULL, pm2, ARGS_STATE),
+    SWITCH("message", NULL, message, ARGS_SEND),
 };
 
 struct cursor {

@@ -20,6 +20,7 @@ enum args_group {
     ARGS_HOSTS = 32,
     ARGS_STATE = 64,
     ARGS_LIST = 128,
+    ARGS_SEND = 256,
 };
 
 struct app_args {
@@ -31,6 +32,7 @@ struct app_args {
     bool spa;                     /* of serve */
     bool write;                   /* of hosts */
     bool pm2;                     /* of resurrect */
+    bool message;                 /* of send */
     const char *timestamp;        /* of logs: its format, empty for the usual one */
     const char *env_name;
     const char *only;

@@ -354,18 +354,3 @@ int app_signal(const struct run_options *options, int argc, char **argv)
     (void)options;
     return with_args(argc, argv, ARGS_PLAIN, "SIGNAL NAME|ID", run_signal);
 }
-
-static int run_send(const struct app_args *args, const char *command)
-{
-    if (args->word_count < 2) {
-        fprintf(stderr, "usage: pelayan %s NAME|ID TEXT\n", command);
-        return 1;
-    }
-    return ask_target(command, args->words[0], "text", args->words[1]);
-}
-
-int app_send(const struct run_options *options, int argc, char **argv)
-{
-    (void)options;
-    return with_args(argc, argv, ARGS_PLAIN, "NAME|ID TEXT", run_send);
-}

@@ -16,7 +16,10 @@ int app_logs(const struct run_options *options, int argc, char **argv);
 int app_monit(const struct run_options *options, int argc, char **argv);
 int app_flush(const struct run_options *options, int argc, char **argv);
 int app_signal(const struct run_options *options, int argc, char **argv);
+
+/* app_attach.c */
 int app_send(const struct run_options *options, int argc, char **argv);
+int app_attach(const struct run_options *options, int argc, char **argv);
 
 /* app_state.c */
 int app_simple(const struct run_options *options, int argc, char **argv); /* save, ping, ... */

@@ -8,32 +8,30 @@
 #include "cli/app_args.h"
 #include "cli/app_shared.h"
 #include "cli/home.h"
+#include "cli/tail.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     FILES_MAX = 2000,
     LINES_DEFAULT = 15,
-    BACK_BYTES_MAX = 4 << 20, /* looked through for the last lines */
     LINE_BYTES_MAX = 65536,
     LOOK_EVERY_MS = 1000, /* for files on systems that tell nothing */
 };
 
+struct logs;
+
 struct followed {
-    char *path;       /* owned */
+    const struct logs *logs; /* those it is one of */
+    struct tail tail;
     char *app;        /* owned */
     const char *type; /* "out" or "err" */
     int id;
-    int fd;
-    ino_t inode;
-    off_t at;
     char *partial; /* owned: a line that has not ended */
     size_t partial_len;
 };
@@ -129,17 +127,19 @@ static void print_line(const struct logs *logs, const struct followed *file, str
 }
 
 /* Whole lines are printed, the rest is kept. */
-static void take(const struct logs *logs, struct followed *file, const char *bytes, size_t len)
+static void take(void *context, struct slice bytes)
 {
-    char *joined = realloc(file->partial, file->partial_len + len + 1);
+    struct followed *file = context;
+    const struct logs *logs = file->logs;
+    char *joined = realloc(file->partial, file->partial_len + bytes.len + 1);
     struct slice rest;
     ptrdiff_t end;
 
     if (joined == NULL)
         return;
-    memcpy(joined + file->partial_len, bytes, len);
+    memcpy(joined + file->partial_len, bytes.data, bytes.len);
     file->partial = joined;
-    rest = slice_make(joined, file->partial_len + len);
+    rest = slice_make(joined, file->partial_len + bytes.len);
     while ((end = slice_find(rest, '\n')) >= 0) {
         print_line(logs, file, slice_head(rest, (size_t)end));
         rest = slice_skip(rest, (size_t)end + 1);
@@ -152,89 +152,10 @@ static void take(const struct logs *logs, struct followed *file, const char *byt
     file->partial_len = rest.len;
 }
 
-static void read_more(const struct logs *logs, struct followed *file)
-{
-    char bytes[16384];
-    struct stat stat_;
-    ssize_t got;
-
-    if (file->fd < 0)
-        return;
-    if (fstat(file->fd, &stat_) == 0 && stat_.st_size < file->at)
-        file->at = 0; /* it was emptied */
-    while ((got = pread(file->fd, bytes, sizeof bytes, file->at)) > 0) {
-        file->at += got;
-        take(logs, file, bytes, (size_t)got);
-    }
-}
-
-static void open_file(struct followed *file)
-{
-    struct stat stat_;
-
-    file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file->fd >= 0 && fstat(file->fd, &stat_) == 0 && S_ISREG(stat_.st_mode)) {
-        file->inode = stat_.st_ino;
-        file->at = 0;
-    } else if (file->fd >= 0) {
-        close(file->fd);
-        file->fd = -1;
-    }
-}
-
-/* Another file has its name: the rest of the old one first. */
-static void follow(const struct logs *logs, struct followed *file)
-{
-    struct stat stat_;
-
-    read_more(logs, file);
-    if (stat(file->path, &stat_) != 0 || (file->fd >= 0 && stat_.st_ino == file->inode))
-        return;
-    if (file->fd >= 0)
-        close(file->fd);
-    open_file(file);
-    read_more(logs, file);
-}
-
-/* Where the last `lines` lines begin. */
-static off_t start_of_last(int fd, off_t size, long lines)
-{
-    off_t from = size > BACK_BYTES_MAX ? size - BACK_BYTES_MAX : 0;
-    size_t len = (size_t)(size - from);
-    char *bytes = malloc(len + 1);
-    size_t at;
-    ssize_t got;
-
-    if (bytes == NULL)
-        return size;
-    got = pread(fd, bytes, len, from);
-    at = got > 0 ? (size_t)got : 0;
-    if (at > 0 && bytes[at - 1] == '\n')
-        at--;
-    while (at > 0 && lines > 0) {
-        if (bytes[at - 1] == '\n' && --lines == 0)
-            break;
-        at--;
-    }
-    free(bytes);
-    return from + (off_t)at;
-}
-
-static void print_last(const struct logs *logs, struct followed *file, long lines)
-{
-    struct stat stat_;
-
-    open_file(file);
-    if (file->fd < 0 || fstat(file->fd, &stat_) != 0)
-        return;
-    file->at = lines <= 0 ? stat_.st_size : start_of_last(file->fd, stat_.st_size, lines);
-    read_more(logs, file);
-}
-
 static bool is_known(const struct logs *logs, const char *path)
 {
     for (size_t i = 0; i < logs->count; i++) {
-        if (strcmp(logs->files[i].path, path) == 0)
+        if (strcmp(logs->files[i].tail.path, path) == 0)
             return true;
     }
     return false;
@@ -243,7 +164,7 @@ static bool is_known(const struct logs *logs, const char *path)
 static void watch(const struct logs *logs, const struct followed *file)
 {
     if (logs->inotify >= 0)
-        inotify_add_watch(logs->inotify, file->path, IN_MODIFY | IN_MOVE_SELF);
+        inotify_add_watch(logs->inotify, file->tail.path, IN_MODIFY | IN_MOVE_SELF);
 }
 
 /* NULL: not wanted, or known already. */
@@ -258,12 +179,13 @@ static struct followed *add(struct logs *logs, json_t *instance, bool errors)
     if (path == NULL || app == NULL || path[0] != '/' || logs->count == FILES_MAX ||
         is_known(logs, path) || (errors ? logs->args->out : logs->args->err))
         return NULL;
-    *file = (struct followed){.path = strdup(path),
-                              .app = strdup(app),
-                              .type = errors ? "err" : "out",
-                              .id = (int)json_integer_value(json_object_get(instance, "pm_id")),
-                              .fd = -1};
-    if (file->path == NULL || file->app == NULL)
+    *file = (struct followed){
+        .logs = logs,
+        .tail = {.path = strdup(path), .fd = -1, .take = take, .context = file},
+        .app = strdup(app),
+        .type = errors ? "err" : "out",
+        .id = (int)json_integer_value(json_object_get(instance, "pm_id"))};
+    if (file->tail.path == NULL || file->app == NULL)
         return NULL;
     if ((int)strlen(app) > logs->name_width)
         logs->name_width = (int)strlen(app);
@@ -293,7 +215,7 @@ static void add_new(struct logs *logs, json_t *list)
 
             if (file == NULL)
                 continue;
-            follow(logs, file);
+            tail_follow(&file->tail);
             watch(logs, file);
         }
     }
@@ -336,10 +258,10 @@ static bool look_again(struct logs *logs, int *code)
 static void follow_all(struct logs *logs)
 {
     for (size_t i = 0; i < logs->count; i++) {
-        ino_t before = logs->files[i].inode;
+        ino_t before = logs->files[i].tail.inode;
 
-        follow(logs, &logs->files[i]);
-        if (logs->files[i].inode != before)
+        tail_follow(&logs->files[i].tail);
+        if (logs->files[i].tail.inode != before)
             watch(logs, &logs->files[i]);
     }
     fflush(stdout);
@@ -371,9 +293,7 @@ static int wait_and_follow(struct logs *logs)
 static void logs_fini(struct logs *logs)
 {
     for (size_t i = 0; i < logs->count; i++) {
-        if (logs->files[i].fd >= 0)
-            close(logs->files[i].fd);
-        free(logs->files[i].path);
+        tail_end(&logs->files[i].tail);
         free(logs->files[i].app);
         free(logs->files[i].partial);
     }
@@ -417,7 +337,7 @@ int app_logs_run(json_t *list, const struct app_args *args)
         add(&logs, instance, true);
     }
     for (size_t i = 0; i < logs.count; i++)
-        print_last(&logs, &logs.files[i], lines);
+        tail_begin(&logs.files[i].tail, lines);
     fflush(stdout);
     if (!args->nostream) {
         logs.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);

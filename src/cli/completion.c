@@ -17,7 +17,7 @@ static const struct {
 } groups[] = {
     {"start restart reload", ARGS_SPECS}, {"logs", ARGS_LOGS},     {"startup unstartup", ARGS_BOOT},
     {"serve", ARGS_SERVE | ARGS_SPECS},   {"delete", ARGS_DELETE}, {"hosts", ARGS_HOSTS},
-    {"save resurrect", ARGS_STATE},
+    {"save resurrect", ARGS_STATE},       {"send", ARGS_SEND},
 };
 
 static void print_word(void *context, const char *word)

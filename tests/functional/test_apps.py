@@ -91,7 +91,7 @@ console.log('up');
     runner.ok("start", "hears.js")
     runner.wait_output("hears", "up")
     runner.ok("sendSignal", "SIGUSR2", "hears")
-    runner.ok("send", "hears", "good morning")
+    runner.ok("send", "hears", "good morning", "--message")
     runner.wait_output("hears", "usr2")
     runner.wait_output("hears", "message good morning")
     assert "no signal" in runner.fails("sendSignal", "SIGNONE", "hears")

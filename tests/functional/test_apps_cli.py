@@ -91,7 +91,7 @@ def test_wrong_words(runner):
     assert "takes no value" in runner.fails("ls", "--json=yes")
     assert "--sort knows" in runner.fails("ls", "--sort", "colour")
     assert "no number of lines" in runner.fails("logs", "--lines", "many")
-    for name in ("link", "plus", "attach", "install", "set", "logrotate", "trigger", "pull", "profile:cpu"):
+    for name in ("link", "plus", "install", "set", "logrotate", "trigger", "pull", "profile:cpu"):
         assert f'there is no "{name}" here: ' in runner.fails(name)
 
 

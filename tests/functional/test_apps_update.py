@@ -81,7 +81,7 @@ def test_cluster_under_load(runner, port):
         for _ in range(3):
             runner.ok("update")
         assert {app["pid"] for app in runner.list()} == pids
-        runner.ok("send", "web", "still there")
+        runner.ok("send", "web", "still there", "--message")
         runner.ok("reload", "web")
     finally:
         stop.set()
