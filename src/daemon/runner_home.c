@@ -161,6 +161,7 @@ static void settle(void)
         signal(number, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    close_range(STDERR_FILENO + 1, ~0U, 0); /* the master's sockets would go on listening in it */
 }
 
 bool runner_start_beside(const char *home)

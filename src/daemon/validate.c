@@ -10,6 +10,7 @@
 #include "daemon/pack.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,10 +20,19 @@
 
 enum { TEXT_BYTES_MAX = 1 << 20 };
 
-static void child_settle(pid_t parent)
+/* Its copies of the master's sockets would go on listening when the master has closed its own. */
+static void close_all_but(int fd)
+{
+    if (fd > STDERR_FILENO + 1)
+        close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);
+    close_range((unsigned)fd + 1, ~0U, 0);
+}
+
+static void child_settle(pid_t parent, int fd)
 {
     sigset_t none;
 
+    close_all_but(fd);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
     sigemptyset(&none);
@@ -91,8 +101,7 @@ bool validation_start(struct validation *validation, const struct run_options *o
     fflush(NULL); /* or the child would write it again */
     validation->pid = fork();
     if (validation->pid == 0) {
-        child_settle(self);
-        close(pair[0]);
+        child_settle(self, pair[1]);
         child_run(pair[1], options);
     }
     close(pair[1]);

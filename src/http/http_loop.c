@@ -18,6 +18,8 @@
 
 enum {
     ACCEPT_BATCH = 32,     /* connections taken from one listener before others get their turn */
+    ACCEPT_TURN = 4,       /* ... before the other loops get theirs, if there are others */
+    ACCEPT_LEAD = 8,       /* more connections than another loop: the same number and an eighth */
     ACCEPT_PAUSE_MS = 500, /* when the system has no descriptor left */
     ACCEPT_WARN_MS = 1000,
     IDLE_LOOKED_AT = 32, /* to find one that may be closed */
@@ -125,13 +127,16 @@ static bool make_place(struct http_loop *http)
     return false;
 }
 
-static void on_pause_over(struct deadline *deadline)
+static void go_on_accepting(struct http_listener *listener)
 {
-    struct http_listener *listener = container_of(deadline, struct http_listener, pause);
-
     assert(listener->io.fd >= 0);
     if (!loop_watch_shared(listener->http->loop, &listener->io))
-        deadline_arm(listener->http->loop, deadline, ACCEPT_PAUSE_MS);
+        deadline_arm(listener->http->loop, &listener->pause, ACCEPT_PAUSE_MS);
+}
+
+static void on_pause_over(struct deadline *deadline)
+{
+    go_on_accepting(container_of(deadline, struct http_listener, pause));
 }
 
 /* Without a descriptor accept() fails before it looks whether anybody is there. */
@@ -162,8 +167,36 @@ static void cannot_accept(struct http_listener *listener, int error)
     if (now_ms >= quiet_until_ms)
         quiet_until_ms = now_ms + ACCEPT_WARN_MS;
     loop_unwatch(&listener->io);
-    listener->pause.on_expire = on_pause_over;
     deadline_arm(listener->http->loop, &listener->pause, ACCEPT_PAUSE_MS);
+}
+
+static bool has_clearly_more_than_others(const struct http_loop *http)
+{
+    const struct http_shared *shared = http->shared;
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < shared->loop_count; i++) {
+        const struct http_loop *other = shared->loops[i];
+        uint64_t active = __atomic_load_n(&other->counters.active, __ATOMIC_RELAXED);
+
+        least = active < least ? active : least;
+    }
+    return http->counters.active > least + ACCEPT_LEAD + least / ACCEPT_LEAD;
+}
+
+/* The kernel wakes the first loop in the socket's queue that sleeps; one that stayed in front would
+ * get nearly all connections, and keep them. Who has many already waits a moment behind the queue,
+ * so that a burst finds the others awake. */
+static void let_others_accept(struct http_listener *listener)
+{
+    if (listener->accepted < ACCEPT_TURN || listener->io.loop == NULL)
+        return;
+    listener->accepted = 0;
+    loop_unwatch(&listener->io);
+    if (has_clearly_more_than_others(listener->http))
+        deadline_arm(listener->http->loop, &listener->pause, 1);
+    else
+        go_on_accepting(listener);
 }
 
 static void on_acceptable(struct io *io, unsigned events)
@@ -172,17 +205,21 @@ static void on_acceptable(struct io *io, unsigned events)
     struct address peer;
 
     (void)events;
-    for (int i = 0; i < ACCEPT_BATCH && listener->io.fd >= 0; i++) {
+    for (int i = 0; i < (listener->shared ? ACCEPT_TURN : ACCEPT_BATCH) && listener->io.fd >= 0;
+         i++) {
         int fd = socket_accept(listener->io.fd, &peer);
 
         if (fd < 0) {
             if (errno != EAGAIN && errno != EINTR)
                 cannot_accept(listener, errno);
-            return;
+            break;
         }
         http_count(&listener->http->counters.accepted, 1);
         h1_conn_accept(listener, fd, &peer);
+        listener->accepted++;
     }
+    if (listener->shared)
+        let_others_accept(listener);
 }
 
 static struct http_listener *listener_find(struct http_loop *http, struct slice key)
@@ -212,6 +249,7 @@ static struct http_listener *listener_new(struct http_loop *http, struct slice k
     listener->http = http;
     listener->io.fd = -1;
     listener->io.on_ready = on_acceptable;
+    listener->pause.on_expire = on_pause_over;
     list_push_back(&http->listeners, &listener->link);
     return listener;
 }
@@ -267,6 +305,8 @@ bool http_loop_use(struct http_loop *http, struct snapshot *snapshot, const int 
 
         if (listener == NULL)
             listener = listener_new(http, specs[i].text);
+        if (listener != NULL)
+            listener->shared = http->shared->loop_count > 1 && !specs[i].options.reuseport;
         ok = listener != NULL &&
              listener_use(listener, user, user->conf->spec_listens[i], fds[i]) && ok;
     }

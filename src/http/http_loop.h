@@ -31,6 +31,8 @@ struct http_listener {
     struct slice key;           /* heap: the spec's text */
     struct snapshot_user *user; /* the latest snapshot that has it */
     unsigned index;             /* its place in user->conf->listens */
+    bool shared;                /* with the other loops */
+    unsigned accepted;          /* since this loop last went to the end of the socket's queue */
     unsigned connections;       /* open ones accepted here */
     struct deadline pause;      /* no descriptor was free: it accepts again after that */
 };

@@ -1,11 +1,10 @@
 """Instances that hang or grow are replaced, gracefully where another can take over."""
 
 import http.client
-import os
 import socket
-from signal import SIGSTOP
 
 from harness import wait
+from harness.process import freeze
 
 WEB = """
 const http = require('http');
@@ -101,7 +100,7 @@ def test_stopped_by_somebody(runner, port):
     runner.ok("start", "web.js", "--port", port, "--ready", "tcp", "--live", "http /", *HANG,
               "--kill-timeout", "100")
     first = runner.app("web")["pid"]
-    os.kill(first, SIGSTOP)
+    freeze(first)
     wait.until(lambda: runner.app("web")["pid"] not in (0, first), "another process")
 
 

@@ -14,7 +14,7 @@ import pytest
 from harness import wait
 from harness.backend import Answer
 from harness.ports import Port
-from harness.process import InNamespaces, allowed, descriptors, worker_of
+from harness.process import InNamespaces, allowed, descriptors, freeze, worker_of
 
 SERVER = """
 import http.server, sys
@@ -49,7 +49,7 @@ def test_a_backend_that_is_stopped(pelayan, backend):
             return {site.get("/").text for _ in range(count)}
 
         wait.until(lambda: texts(4) == {"real", "ok"}, "both backends")
-        os.kill(process.pid, signal.SIGSTOP)
+        freeze(process.pid)
         for _ in range(6):
             assert site.get("/").text == "ok"
         os.kill(process.pid, signal.SIGCONT)
@@ -109,7 +109,7 @@ def test_a_peer_in_a_black_hole(pelayan, networks):
                     server { listen unix:{dir}/web.sock; location / { proxy_pass http://app; } }""",
             )
         path = str(site.dir / "web.sock")
-        wait.until(lambda: os.path.exists(path), "the socket")
+        site.wait_for_log("configuration 1 is served")
 
         def text():
             return site.get("/", port=path).text

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from harness import wait
+from harness.process import freeze
 
 
 def page(text):
@@ -231,7 +232,7 @@ def test_a_worker_that_hangs_does_not_hold_a_reload_up(pelayan):
     conf = dict(main="reload_timeout 4s;")
     site = pelayan.run(http="server { listen 127.0.0.1:{port}; return 200 one; }", **conf)
     worker = site.workers()[0]
-    os.kill(worker, signal.SIGSTOP)
+    freeze(worker)
     try:
         two = "server { listen 127.0.0.1:{port}; return 200 two; }"
         result = site.reload(check=False, http=two, **conf)

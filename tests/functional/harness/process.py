@@ -1,10 +1,12 @@
 """What the kernel knows about the program's processes."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 from . import site as site_module
+from . import wait
 
 SANITIZED = "san/" in os.environ.get("PELAYAN_BIN", "")
 
@@ -25,6 +27,14 @@ def memory_kib(pid, what="VmRSS"):
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def freeze(pid):
+    """SIGSTOP, and until it has stopped: of several threads some may go on for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    wait.until(lambda: all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+                           for task in tasks.iterdir()), "all threads to stop")
 
 
 def cpu_seconds(pid):

@@ -18,15 +18,16 @@ MARK = "PELAYAN_TEST_MARK"
 
 
 def processes_marked(mark):
-    """Living processes with this mark in their environment, whoever started them."""
+    """Living processes with this mark in their environment, whoever started them, and the runner: its
+    title stands where its environment was."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                if state not in "ZX" and f"{MARK}={mark}".encode() in (
-                    entry / "environ"
-                ).read_bytes().split(b"\0"):
+                marked = f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0")
+                titled = f"/{mark}/".encode() in (entry / "cmdline").read_bytes()
+                if state not in "ZX" and (marked or titled):
                     found.append(int(entry.name))
     return found
 
