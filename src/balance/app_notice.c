@@ -3,6 +3,8 @@
 
 #include "base/list.h"
 
+#include <stdlib.h>
+
 static const struct {
     struct slice word;
     enum app_status status;
@@ -92,13 +94,19 @@ static bool parse_line(struct slice text, struct app_line *line)
     return parse_address(text, &line->address);
 }
 
-static bool is_repeated(struct slice earlier, unsigned id)
+static int by_number(const void *a, const void *b)
 {
-    struct slice text;
-    unsigned other;
+    unsigned x = *(const unsigned *)a;
+    unsigned y = *(const unsigned *)b;
 
-    while (slice_split(&earlier, '\n', &text)) {
-        if (parse_number(slice_head(text, (size_t)slice_find(text, ' ')), &other) && other == id)
+    return x < y ? -1 : x > y;
+}
+
+static bool is_repeated(unsigned *ids, unsigned count)
+{
+    qsort(ids, count, sizeof *ids, by_number);
+    for (unsigned i = 1; i < count; i++) {
+        if (ids[i] == ids[i - 1])
             return true;
     }
     return false;
@@ -108,6 +116,7 @@ static bool is_repeated(struct slice earlier, unsigned id)
 static const char *parse_rest(struct slice rest, struct app_notice *notice)
 {
     const char *start = rest.data;
+    unsigned ids[APP_INSTANCES_MAX];
     struct slice text;
     struct app_line line;
 
@@ -119,11 +128,11 @@ static const char *parse_rest(struct slice rest, struct app_notice *notice)
             return "an instance that cannot be understood";
         if (notice->instance_count == APP_INSTANCES_MAX)
             return "too many instances";
-        if (before > 0 && is_repeated(slice_make(start, before - 1), line.id))
-            return "an instance that is there twice";
-        notice->instance_count++;
+        ids[notice->instance_count++] = line.id;
         notice->lines = slice_make(start, before + text.len);
     }
+    if (is_repeated(ids, notice->instance_count))
+        return "an instance that is there twice";
     if (rest.len == 0)
         return NULL;
     slice_split(&rest, '\n', &text);

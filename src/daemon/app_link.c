@@ -6,11 +6,13 @@
 #include "daemon/app_link.h"
 
 #include "base/list.h"
+#include "base/log.h"
 #include "control/line_client.h"
 #include "daemon/app_link_internal.h"
 #include "daemon/channel.h"
 #include "daemon/manifest.h"
 #include "daemon/master_internal.h"
+#include "daemon/parts.h"
 #include "daemon/runner.h"
 #include "daemon/runner_home.h"
 
@@ -23,7 +25,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { AGAIN_MIN_MS = 20, AGAIN_MAX_MS = 2000, RESEND_MS = 100, LINE_BYTES_MAX = 256 };
+enum { AGAIN_MIN_MS = 20, AGAIN_MAX_MS = 2000, RESEND_MS = 100, LINE_BYTES_MAX = 1200 };
 
 static void connect_to_runner(struct master *master);
 
@@ -66,41 +68,51 @@ static struct linked_app *linked_app_make(struct app_link *link, struct slice na
     return NULL;
 }
 
-static void send_app(struct worker_process *worker, const struct linked_app *app)
+/* False: it does not read now. */
+static bool send_app(struct worker_process *worker, const struct linked_app *app)
+{
+    struct app_progress *progress = &worker->apps;
+
+    if (progress->half != app->turn)
+        progress->half_bytes = 0;
+    progress->half = app->turn;
+    if (!parts_send(worker->channel.fd, MESSAGE_APP, app->version, slice_of(app->text),
+                    &progress->half_bytes))
+        return false;
+    progress->told = app->turn;
+    return true;
+}
+
+/* What it has not been told yet. What it does not read now comes a little later. */
+static void send_news(struct worker_process *worker)
 {
     struct master *master = worker->master;
 
-    if (app->text == NULL || worker->state == WORKER_ENDED ||
-        channel_send(worker->channel.fd, MESSAGE_APP, app->version, slice_of(app->text)))
+    if (worker->state == WORKER_ENDED)
         return;
-    worker->apps_behind = true; /* it does not read now: all of it comes again */
-    if (!deadline_armed(&master->apps.resend))
-        deadline_arm(master->loop, &master->apps.resend, RESEND_MS);
-}
+    list_each(it, keep, &master->apps.apps)
+    {
+        const struct linked_app *app = container_of(it, struct linked_app, link);
 
-static void send_all(struct worker_process *worker)
-{
-    worker->apps_behind = false;
-    list_each(it, keep, &worker->master->apps.apps)
-        send_app(worker, container_of(it, struct linked_app, link));
+        if (app->turn <= worker->apps.told || send_app(worker, app))
+            continue;
+        if (!deadline_armed(&master->apps.resend))
+            deadline_arm(master->loop, &master->apps.resend, RESEND_MS);
+        return;
+    }
 }
 
 static void on_resend(struct deadline *deadline)
 {
     struct master *master = container_of(deadline, struct master, apps.resend);
 
-    list_each(it, keep, &master->workers)
-    {
-        struct worker_process *worker = container_of(it, struct worker_process, link);
-
-        if (worker->apps_behind)
-            send_all(worker);
-    }
+    list_each(it, keep, &master->workers) send_news(container_of(it, struct worker_process, link));
 }
 
 void app_link_greet(struct worker_process *worker)
 {
-    send_all(worker);
+    worker->apps = (struct app_progress){.told = 0};
+    send_news(worker);
 }
 
 /* Takes `text`. */
@@ -115,8 +127,10 @@ static void set_text(struct master *master, struct linked_app *app, char *text, 
     free(app->text);
     app->text = text;
     app->version = version;
-    list_each(it, keep, &master->workers)
-        send_app(container_of(it, struct worker_process, link), app);
+    app->turn = ++master->apps.turn;
+    list_remove(&app->link);
+    list_push_back(&master->apps.apps, &app->link);
+    list_each(it, keep, &master->workers) send_news(container_of(it, struct worker_process, link));
 }
 
 static char *plain_text(const struct linked_app *app, const char *status)
@@ -136,7 +150,7 @@ static void lose(struct master *master, struct linked_app *app)
 
 /* ---- what the runner says */
 
-static void print_instances(FILE *out, json_t *instances)
+static void print_instances(FILE *out, const struct log *log, const char *name, json_t *instances)
 {
     json_t *instance;
     size_t index;
@@ -149,13 +163,18 @@ static void print_instances(FILE *out, json_t *instances)
 
         if (address == NULL || state == NULL || strpbrk(address, " \n") != NULL)
             continue;
-        if (ftell(out) + (long)strlen(address) + LINE_BYTES_MAX > MESSAGE_TEXT_MAX)
-            return; /* so many are more than can be told */
+        if (ftell(out) + (long)strlen(address) + LINE_BYTES_MAX > PARTS_BYTES_MAX) {
+            log_write(log, LOG_LEVEL_ERROR, 0,
+                      "app \"%s\" has more instances than can be told to workers: %zu of %zu are"
+                      " used",
+                      name, index, json_array_size(instances));
+            return;
+        }
         fprintf(out, "%lld %s %s\n", (long long)id, address, state);
     }
 }
 
-static char *app_text(const char *name, const char *status, json_t *line)
+static char *app_text(const struct log *log, const char *name, const char *status, json_t *line)
 {
     const char *reason = json_string_value(json_object_get(line, "reason"));
     char *text = NULL;
@@ -166,7 +185,7 @@ static char *app_text(const char *name, const char *status, json_t *line)
         return NULL;
     fprintf(out, "%s %s %lld\n", name, status,
             (long long)json_integer_value(json_object_get(line, "desired")));
-    print_instances(out, json_object_get(line, "instances"));
+    print_instances(out, log, name, json_object_get(line, "instances"));
     if (reason != NULL)
         fprintf(out, "! %.*s\n", (int)strcspn(reason, "\n"), reason);
     fclose(out);
@@ -187,7 +206,7 @@ static void hear_app(struct master *master, const char *name, json_t *line)
     if (strcmp(status, "gone") == 0)
         lose(master, app);
     else
-        set_text(master, app, app_text(name, status, line),
+        set_text(master, app, app_text(&master->log, name, status, line),
                  (uint64_t)json_integer_value(json_object_get(line, "version")));
 }
 

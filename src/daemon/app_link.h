@@ -6,6 +6,7 @@
 #include "event/loop.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct control_request;
@@ -26,6 +27,13 @@ struct app_apply {
     struct deadline patience;
 };
 
+/* How far a worker has been told of apps. */
+struct app_progress {
+    uint64_t told; /* the turn of the last text that it has whole */
+    uint64_t half; /* ... of the one that it has only the beginning of */
+    size_t half_bytes;
+};
+
 struct app_link {
     char *home;                 /* owned; NULL: no app is mentioned */
     char *socket_path;          /* owned */
@@ -35,7 +43,8 @@ struct app_link {
     unsigned attempts;          /* in vain, in a row */
     struct deadline again;
     struct deadline resend;
-    struct list apps; /* of struct linked_app */
+    struct list apps; /* of struct linked_app, in the order of their turns */
+    uint64_t turn;    /* of the last text */
     struct app_apply apply;
 };
 

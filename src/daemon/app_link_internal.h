@@ -16,6 +16,7 @@ struct linked_app {
     char *name;       /* owned */
     char *text;       /* owned: what workers are told; NULL: nothing yet */
     uint64_t version; /* of it */
+    uint64_t turn;    /* of the text, among all of all apps: the list is in this order */
     bool declared;    /* the configuration's own */
     bool told;        /* by the runner, on this connection */
 };

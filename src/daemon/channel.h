@@ -23,6 +23,8 @@ enum message_kind { /* the numbers stay: after an upgrade a new master talks to 
                     MESSAGE_APP = 6,   /* to worker: where an app can be reached now; `text`: "NAME
                                           STATUS DESIRED", a line "ID ADDRESS STATE" for each
                                           instance, and of a failed one "! REASON" */
+                    MESSAGE_PART = 7,  /* either way: of the text of the next message that has none,
+                                          from byte `number` on; see parts.h */
                     MESSAGE_SERVING =
                         16, /* to master: generation `number` is in use on every loop */
                     MESSAGE_FAILED =

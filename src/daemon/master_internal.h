@@ -7,6 +7,7 @@
 #include "daemon/background.h"
 #include "daemon/bundle.h"
 #include "daemon/file_watch.h"
+#include "daemon/parts.h"
 #include "daemon/validate.h"
 #include "event/loop.h"
 
@@ -34,10 +35,11 @@ struct worker_process {
     bool is_thread;
     struct io channel;
     uint64_t started_ms;
-    uint64_t sent;         /* the last generation it was handed */
-    int channel_end;       /* a thread's end of the channel, until it runs */
-    bool apps_behind;      /* it did not read what was said of apps */
-    struct list app_loads; /* what it says of them */
+    uint64_t sent;            /* the last generation it was handed */
+    int channel_end;          /* a thread's end of the channel, until it runs */
+    struct app_progress apps; /* what it has been told of them */
+    struct list app_loads;    /* what it says of them */
+    struct parts parts;       /* ... so far */
     struct manifest
         *manifest; /* owned: what it was started with; NULL: an earlier program's, unknown */
 };

@@ -294,7 +294,12 @@ static void obey(struct worker *worker, struct message *message)
         replace_logs(worker, message->number);
         break;
     case MESSAGE_APP:
-        balance_take_app(worker->shared.balance, message->number, message->text);
+        balance_take_app(worker->shared.balance, message->number,
+                         parts_text(&worker->parts, message));
+        parts_drop(&worker->parts);
+        break;
+    case MESSAGE_PART:
+        parts_take(&worker->parts, message);
         break;
     case MESSAGE_DRAIN:
         begin_drain(worker);
@@ -397,6 +402,7 @@ static void fini(struct worker *worker)
     close_incoming(worker);
     close_new_logs(worker);
     free(worker->incoming);
+    parts_drop(&worker->parts);
     fd_table_fini(&worker->listeners);
     fd_table_fini(&worker->logs);
     if (worker->signals.fd >= 0)

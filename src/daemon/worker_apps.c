@@ -4,20 +4,21 @@
 #include "daemon/worker_internal.h"
 
 /* Without a master nobody wants to know. */
-static bool tell(const struct worker *worker, enum message_kind kind, uint64_t number,
-                 struct slice text)
-{
-    return worker->master_gone || channel_send(worker->channel.fd, kind, number, text);
-}
-
 static bool tell_wanted(void *data, struct slice name)
 {
-    return tell(data, MESSAGE_APP_WANTED, 0, name);
+    const struct worker *worker = data;
+
+    return worker->master_gone || channel_send(worker->channel.fd, MESSAGE_APP_WANTED, 0, name);
 }
 
+/* What did not go out is out of date the next time: it begins anew. */
 static bool tell_load(void *data, uint64_t version, struct slice text)
 {
-    return tell(data, MESSAGE_APP_LOAD, version, text);
+    const struct worker *worker = data;
+    size_t sent = 0;
+
+    return worker->master_gone ||
+           parts_send(worker->channel.fd, MESSAGE_APP_LOAD, version, text, &sent);
 }
 
 void worker_apps_init(struct worker *worker)

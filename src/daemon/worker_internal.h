@@ -7,6 +7,7 @@
 #include "daemon/channel.h"
 #include "daemon/fd_table.h"
 #include "daemon/manifest.h"
+#include "daemon/parts.h"
 #include "event/loop.h"
 #include "event/offload.h"
 #include "http/server.h"
@@ -49,6 +50,7 @@ struct worker {
     unsigned loop_count;
     struct http_shared shared;
     struct io channel;
+    struct parts parts;      /* of what the master says of an app */
     struct io signals;       /* fd -1: the master takes them */
     struct deadline give_up; /* worker_shutdown_timeout */
     struct fd_table listeners;

@@ -33,6 +33,7 @@ static void worker_free(struct worker_process *worker)
     if (list_linked(&worker->link))
         list_remove(&worker->link);
     app_link_forget(worker);
+    parts_drop(&worker->parts);
     manifest_free(worker->manifest);
     free(worker);
 }
@@ -328,7 +329,11 @@ static void on_message(struct worker_process *worker, const struct message *mess
         app_link_wanted(worker, message->text);
         break;
     case MESSAGE_APP_LOAD:
-        app_link_load(worker, message->text, message->number);
+        app_link_load(worker, parts_text(&worker->parts, message), message->number);
+        parts_drop(&worker->parts);
+        break;
+    case MESSAGE_PART:
+        parts_take(&worker->parts, message);
         break;
     default: /* the worker may have been taken over: what makes no sense is nothing */
         log_write(&master->log, LOG_LEVEL_ALERT, 0, "worker process %d sent an unknown message",

@@ -1,6 +1,9 @@
 """Apps as upstreams: their instances come and go, and requests wait for one that is on its way."""
 
+import contextlib
 import json
+import socket
+import threading
 from signal import SIGQUIT
 
 import pytest
@@ -204,3 +207,33 @@ def test_what_makes_no_sense_disturbs_nobody(pelayan, runner, backend):
     runner.drop_followers()
     wait.until(lambda: len(runner.followers) >= 1, "the master to come again")
     assert site.get("/").body == b"app"
+
+
+def test_more_instances_than_fit_a_message(pelayan, runner):
+    """2000 of one app: each is asked, and what they have to do is told of all."""
+    count, first = 2000, 2_000_000_000
+    asked = set()
+
+    def serve_all(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                with listener.accept()[0] as connection:
+                    asked.add(connection.getsockname()[0])
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+    with socket.create_server(("0.0.0.0", 0), backlog=256) as listener:
+        threading.Thread(target=serve_all, args=[listener], daemon=True).start()
+        port = listener.getsockname()[1]
+        instances = [(first + n, f"127.1.{n // 250}.{n % 250 + 1}:{port}") for n in range(count)]
+        runner.say("web", "online", *instances)
+        site = serve(pelayan, runner, "proxy_pass http://web; keepalive_requests 10000;")
+        wait.until(lambda: site.get("/").status == 204, "the app to be known")
+        with site.connect() as client:
+            assert all(client.get("/").status == 204 for _ in range(count))
+        assert len(asked) == count
+        wait.until(lambda: any(len(load["active"]) == count and load["requests"] > count
+                               for load in runner.said("load", "web")), "all to be reported")
+        runner.say("web", "online", instances[0])
+        wait.until(lambda: site.get("/").status == 204 and len(
+            runner.said("load", "web")[-1]["active"]) == 1, "the others to leave")
