@@ -33,33 +33,54 @@ static const uint8_t name_bytes[256] = {
     [127 ... 255] = HEADER_NAME_INVALID,
 };
 
-static inline uint64_t load(const char *p, size_t bytes)
+static inline uint64_t load_8(const char *p)
 {
-    uint64_t word = 0;
+    uint64_t word;
 
-    memcpy(&word, p, bytes);
+    memcpy(&word, p, sizeof word);
     return word;
 }
 
-/* The slot that `name` would have: both ends of it and its length, see tools/header_slots.py. Two
- * letters at least. */
-static inline unsigned name_slot(struct slice name)
+static inline uint64_t load_4(const char *p)
+{
+    uint32_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static inline uint64_t load_2(const char *p)
+{
+    uint16_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* Both ends of a name: eight bytes, or four or two where it is shorter. They may overlap. */
+struct ends {
+    uint64_t head;
+    uint64_t tail;
+};
+
+/* Two letters at least. */
+static inline struct ends ends_of(struct slice name)
 {
     const char *end = name.data + name.len;
-    uint64_t head, tail;
 
-    if (name.len >= 8) {
-        head = load(name.data, 8);
-        tail = load(end - 8, 8);
-    } else if (name.len >= 4) {
-        head = load(name.data, 4);
-        tail = load(end - 4, 4);
-    } else {
-        head = load(name.data, 2);
-        tail = load(end - 2, 2);
-    }
-    head = ((head | EACH_BYTE(0x20)) + name.len) * HEADER_SLOT_FIRST;
-    tail = (tail | EACH_BYTE(0x20)) * HEADER_SLOT_SECOND;
+    if (name.len >= 8)
+        return (struct ends){load_8(name.data), load_8(end - 8)};
+    if (name.len >= 4)
+        return (struct ends){load_4(name.data), load_4(end - 4)};
+    return (struct ends){load_2(name.data), load_2(end - 2)};
+}
+
+/* The slot that a name would have: both ends of it and its length, see tools/header_slots.py. */
+static inline unsigned name_slot(struct ends ends, size_t len)
+{
+    uint64_t head = ((ends.head | EACH_BYTE(0x20)) + len) * HEADER_SLOT_FIRST;
+    uint64_t tail = (ends.tail | EACH_BYTE(0x20)) * HEADER_SLOT_SECOND;
+
     return (unsigned)((head ^ tail) >> (64 - HEADER_SLOT_BITS));
 }
 
@@ -72,31 +93,32 @@ static inline bool same_word(uint64_t word, uint64_t known)
     return ((word ^ known) & ~case_bits) == 0;
 }
 
-static bool same_name(struct slice name, struct slice known)
+/* Between the ends: those of up to 16 bytes (or 7, or 3) meet or overlap. */
+static inline bool same_middle(struct slice name, struct slice known)
 {
-    size_t i = 0;
-
-    if (name.len != known.len)
-        return false;
-    for (; i + 8 <= name.len; i += 8) {
-        if (!same_word(load(name.data + i, 8), load(known.data + i, 8)))
+    for (size_t i = 8; i + 8 < name.len; i += 8) {
+        if (!same_word(load_8(name.data + i), load_8(known.data + i)))
             return false;
     }
-    if (name.len >= 8) /* the rest overlaps what has been compared */
-        return same_word(load(name.data + name.len - 8, 8), load(known.data + name.len - 8, 8));
-    return same_word(load(name.data, name.len), load(known.data, name.len));
+    return true;
 }
 
 enum header_id header_id_of(struct slice name)
 {
-    enum header_id id;
-
     if (name.len < 2)
         return HEADER_OTHER;
-    id = (enum header_id)header_slots[name_slot(name)];
-    if (id == HEADER_OTHER || !same_name(name, names[id].name))
+    struct ends ends = ends_of(name);
+    unsigned id = header_slots[name_slot(ends, name.len)];
+    struct slice known = names[id].name;
+
+    if (known.len != name.len) /* "" for HEADER_OTHER */
         return HEADER_OTHER;
-    return id;
+    struct ends wanted = ends_of(known);
+
+    if (!same_word(ends.head, wanted.head) || !same_word(ends.tail, wanted.tail) ||
+        !same_middle(name, known))
+        return HEADER_OTHER;
+    return (enum header_id)id;
 }
 
 struct slice header_name(enum header_id id)

@@ -154,6 +154,8 @@ enum header_flag {
     HEADER_NAME_INVALID = 4,    /* no token (RFC 9110, 5.1): drop or refuse, never forward */
     HEADER_REMOVED = 8,         /* a hole: iteration and finding skip it */
     HEADER_HOP_BY_HOP = 16,     /* set by header_list_mark_hop_by_hop(): not to be forwarded */
+    HEADER_VERBATIM = 32, /* it was received as "name: value" CRLF, see header_is_verbatim() */
+    HEADER_NAME_ODD = HEADER_NAME_UNDERSCORE | HEADER_NAME_UNUSUAL | HEADER_NAME_INVALID,
 };
 
 struct header {
@@ -163,9 +165,19 @@ struct header {
     unsigned flags; /* enum header_flag */
 };
 
+/* Does the line stand in memory as it would be written: name, colon, blank, value, CRLF, and no
+ * control byte? A value that was replaced or cut since it was parsed does not stand there. */
+static inline bool header_is_verbatim(const struct header *field)
+{
+    return (field->flags & HEADER_VERBATIM) != 0 &&
+           field->value.data == field->name.data + field->name.len + 2 &&
+           field->value.data[field->value.len] == '\r';
+}
+
 enum {
-    HEADERS_INLINE = 32, /* fields held without allocation: must be a power of two */
-    HEADER_CHUNKS = 11,  /* chunk k holds 32 << k fields: 65,536 in all */
+    HEADERS_INLINE = 16, /* fields held without allocation: must be a power of two */
+    HEADER_CHUNKS = 12,  /* chunk k holds 16 << k fields: 65,536 in all */
+    HEADER_WORDS = 2,    /* of 64 bits: one for each id */
 };
 
 /* Fields in order of arrival. A field never moves while the list lives, so pointers to it are
@@ -174,10 +186,12 @@ struct header_list {
     struct arena *arena; /* borrowed: for fields beyond the inline ones; NULL: no more than those */
     uint32_t slot_count; /* slots used, removed ones included */
     uint32_t removed_count;
-    struct header *chunks[HEADER_CHUNKS]; /* arena; valid for the first `chunk_count` */
     uint32_t chunk_count;
-    uint8_t first[HEADER_COUNT]; /* valid once a slot is used. 1 + slot of the first field with that
-                                    id; 0: none; 255: look */
+    uint64_t present[HEADER_WORDS];       /* bit `id`: there is a field with that id */
+    uint64_t repeated[HEADER_WORDS];      /* bit `id`, if present: there was more than one */
+    struct header *chunks[HEADER_CHUNKS]; /* arena; valid for the first `chunk_count` */
+    uint8_t first[HEADER_COUNT]; /* valid if present: 1 + slot of the first field with that id; 255:
+                                    look; it may have been removed if the id is repeated */
     struct header inline_fields[HEADERS_INLINE];
 };
 
@@ -219,7 +233,7 @@ static inline uint32_t header_list_count(const struct header_list *list)
 /* Is there a field with this id (not HEADER_OTHER)? */
 static inline bool header_list_has(const struct header_list *list, enum header_id id)
 {
-    return list->slot_count > 0 && list->first[id] != 0;
+    return (list->present[(unsigned)id / 64] >> ((unsigned)id % 64) & 1) != 0;
 }
 
 /* The slot `index` (< slot_count), removed or not. */
@@ -228,19 +242,41 @@ struct header *header_list_slot(const struct header_list *list, uint32_t index);
 /* In order, skipping removed fields; NULL at the end:
  *     uint32_t at = 0;
  *     for (struct header *h; (h = header_list_next(list, &at)) != NULL;) ... */
-struct header *header_list_next(const struct header_list *list, uint32_t *at);
+static inline struct header *header_list_next(const struct header_list *list, uint32_t *at)
+{
+    while (*at < list->slot_count) {
+        uint32_t index = (*at)++;
+        const struct header *field = index < HEADERS_INLINE ? &list->inline_fields[index]
+                                                            : header_list_slot(list, index);
 
-/* First field with that id (not HEADER_OTHER), or NULL. An absent one costs O(1). */
-struct header *header_list_find(const struct header_list *list, enum header_id id);
+        if ((field->flags & HEADER_REMOVED) == 0)
+            return (struct header *)(uintptr_t)field;
+    }
+    return NULL;
+}
 
-/* As header_list_next(), only those with that id (not HEADER_OTHER). */
+/* As header_list_next(), only those with that id (not HEADER_OTHER). O(1) as long as no second one
+ * was added. */
 struct header *header_list_next_id(const struct header_list *list, enum header_id id, uint32_t *at);
+
+/* First field with that id (not HEADER_OTHER), or NULL. */
+static inline struct header *header_list_find(const struct header_list *list, enum header_id id)
+{
+    uint32_t at = 0;
+
+    return header_list_has(list, id) ? header_list_next_id(list, id, &at) : NULL;
+}
 
 /* First field of that name, known or not, in either case; NULL: none. */
 struct header *header_list_find_name(const struct header_list *list, struct slice name);
 
 /* Value of the first field with that id; `.data` is NULL if there is none. */
-struct slice header_list_value(const struct header_list *list, enum header_id id);
+static inline struct slice header_list_value(const struct header_list *list, enum header_id id)
+{
+    const struct header *field = header_list_find(list, id);
+
+    return field == NULL ? slice_make(NULL, 0) : field->value;
+}
 
 /* Appends copies of all fields of `source`, their bytes copied into target's arena. False: no
  * memory (then some of them may have been appended). */

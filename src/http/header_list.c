@@ -6,13 +6,14 @@
 
 _Static_assert((HEADERS_INLINE & (HEADERS_INLINE - 1)) == 0,
                "slots are split by their highest bit");
+_Static_assert((int)HEADER_COUNT <= 64 * (int)HEADER_WORDS, "each id has a bit");
 
 enum {
     FIRST_FAR = 255,      /* in `first`: the field is in a slot that a byte cannot name */
     NOMINATIONS_MAX = 64, /* a Connection with more names makes us drop all fields we do not know */
 };
 
-/* Which chunk holds slot `index` (>= HEADERS_INLINE): chunk k begins at slot 32 << k and is as
+/* Which chunk holds slot `index` (>= HEADERS_INLINE): chunk k begins at slot 16 << k and is as
  * long. */
 static inline uint32_t chunk_of(uint32_t index)
 {
@@ -35,6 +36,27 @@ void header_list_clear(struct header_list *list)
 {
     list->slot_count = 0;
     list->removed_count = 0;
+    for (unsigned i = 0; i < HEADER_WORDS; i++)
+        list->present[i] = 0;
+}
+
+static inline uint64_t bit_of(enum header_id id)
+{
+    return UINT64_C(1) << ((unsigned)id % 64);
+}
+
+/* The field in `slot` has just been added. */
+static inline void note(struct header_list *list, enum header_id id, uint32_t slot)
+{
+    unsigned word = (unsigned)id / 64;
+
+    if ((list->present[word] & bit_of(id)) != 0) {
+        list->repeated[word] |= bit_of(id);
+        return;
+    }
+    list->present[word] |= bit_of(id);
+    list->repeated[word] &= ~bit_of(id);
+    list->first[id] = slot + 1 < FIRST_FAR ? (uint8_t)(slot + 1) : FIRST_FAR;
 }
 
 struct header *header_list_slot(const struct header_list *list, uint32_t index)
@@ -76,13 +98,11 @@ struct header *header_list_push(struct header_list *list, const struct header *f
     assert((unsigned)field->id < HEADER_COUNT);
     if (!grow(list))
         return NULL;
-    if (slot == 0) /* not earlier: most trailers never come, and lists lie far apart in memory */
-        memset(list->first, 0, sizeof list->first);
     list->slot_count++;
     added = header_list_slot(list, slot);
     *added = *field;
-    if (field->id != HEADER_OTHER && list->first[field->id] == 0)
-        list->first[field->id] = slot + 1 < FIRST_FAR ? (uint8_t)(slot + 1) : FIRST_FAR;
+    if (field->id != HEADER_OTHER)
+        note(list, field->id, slot);
     return added;
 }
 
@@ -114,6 +134,7 @@ struct header *header_list_set(struct header_list *list, enum header_id id, stru
     while ((other = header_list_next_id(list, id, &at)) != NULL)
         header_list_remove(list, other);
     field->value = value;
+    field->flags &= ~(unsigned)HEADER_VERBATIM;
     return field;
 }
 
@@ -126,7 +147,7 @@ void header_list_remove(struct header_list *list, struct header *field)
     field->flags |= HEADER_REMOVED;
     list->removed_count++;
     if (field->id != HEADER_OTHER && header_list_next_id(list, field->id, &at) == NULL)
-        list->first[field->id] = 0; /* absence is O(1) again */
+        list->present[(unsigned)field->id / 64] &= ~bit_of(field->id);
 }
 
 uint32_t header_list_remove_id(struct header_list *list, enum header_id id)
@@ -138,39 +159,27 @@ uint32_t header_list_remove_id(struct header_list *list, enum header_id id)
     return count;
 }
 
-struct header *header_list_next(const struct header_list *list, uint32_t *at)
-{
-    while (*at < list->slot_count) {
-        struct header *field = header_list_slot(list, (*at)++);
-
-        if ((field->flags & HEADER_REMOVED) == 0)
-            return field;
-    }
-    return NULL;
-}
-
 struct header *header_list_next_id(const struct header_list *list, enum header_id id, uint32_t *at)
 {
-    uint8_t first;
+    uint32_t first;
 
     assert(id != HEADER_OTHER);
     if (!header_list_has(list, id))
         return NULL;
     first = list->first[id];
-    if (*at < (uint32_t)first - 1)
-        *at = (uint32_t)first - 1;
+    if (first != FIRST_FAR && (list->repeated[(unsigned)id / 64] & bit_of(id)) == 0) {
+        if (*at >= first)
+            return NULL;
+        *at = first;
+        return header_list_slot(list, first - 1);
+    }
+    if (*at < first - 1)
+        *at = first - 1;
     for (struct header *h; (h = header_list_next(list, at)) != NULL;) {
         if (h->id == id)
             return h;
     }
     return NULL;
-}
-
-struct header *header_list_find(const struct header_list *list, enum header_id id)
-{
-    uint32_t at = 0;
-
-    return header_list_next_id(list, id, &at);
 }
 
 struct header *header_list_find_name(const struct header_list *list, struct slice name)
@@ -187,13 +196,6 @@ struct header *header_list_find_name(const struct header_list *list, struct slic
     return NULL;
 }
 
-struct slice header_list_value(const struct header_list *list, enum header_id id)
-{
-    const struct header *field = header_list_find(list, id);
-
-    return field == NULL ? slice_make(NULL, 0) : field->value;
-}
-
 bool header_list_copy(struct header_list *target, const struct header_list *source)
 {
     uint32_t at = 0;
@@ -206,6 +208,7 @@ bool header_list_copy(struct header_list *target, const struct header_list *sour
             return false;
         copy.name = arena_copy(target->arena, h->name);
         copy.value = arena_copy(target->arena, h->value);
+        copy.flags &= ~(unsigned)HEADER_VERBATIM;
         if (copy.name.data == NULL || copy.value.data == NULL)
             return false;
         if (header_list_push(target, &copy) == NULL)

@@ -54,6 +54,14 @@ static inline void http_count(uint64_t *counter, int change)
     __atomic_store_n(counter, *counter + (uint64_t)(int64_t)change, __ATOMIC_RELAXED);
 }
 
+/* The lines Server and Date as they are this second. */
+struct head_stamp {
+    int64_t second;
+    const char *server; /* for this name, which is one of ours; NULL: not made yet */
+    size_t len;
+    char text[96];
+};
+
 struct http_loop {
     struct loop *loop;             /* borrowed */
     struct http_shared *shared;    /* borrowed */
@@ -71,6 +79,7 @@ struct http_loop {
     struct task reap_conns;
     void **slots; /* [feature index] per-loop state of features, heap */
     struct http_counters counters;
+    struct head_stamp stamp;
     bool draining;
     void (*on_empty)(void *data);
     void *on_empty_data;

@@ -312,6 +312,7 @@ static void write_client_fields(const struct relay *r, struct writer *w,
                                 const struct proxy_head *head)
 {
     struct header_list *fields = r->x->request.headers;
+    struct field_run run = {NULL, NULL};
     uint32_t at = 0;
     const struct header *field;
 
@@ -320,7 +321,8 @@ static void write_client_fields(const struct relay *r, struct writer *w,
     mark_hop_by_hop(fields);
     while ((field = header_list_next(fields, &at)) != NULL)
         if ((field->flags & (HEADER_NAME_INVALID | HEADER_HOP_BY_HOP)) == 0 && !is_set(head, field))
-            write_header(w, field->name, field->value);
+            write_field(w, &run, field);
+    write_run(w, &run);
 }
 
 static bool write_head(struct relay *r, struct writer *w, struct slice uri)

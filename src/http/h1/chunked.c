@@ -145,7 +145,7 @@ static bool keep_trailer(struct chunked *d, const struct header *field)
 {
     struct header copy = *field;
 
-    if (d->trailers == NULL || field->flags != 0)
+    if (d->trailers == NULL || (field->flags & HEADER_NAME_ODD) != 0)
         return true;
     if (field->id != HEADER_OTHER && (header_traits(field->id) & HEADER_NO_TRAILER) != 0)
         return true;
@@ -153,6 +153,7 @@ static bool keep_trailer(struct chunked *d, const struct header *field)
         return false;
     copy.name = arena_copy(d->trailers->arena, field->name);
     copy.value = arena_copy(d->trailers->arena, field->value);
+    copy.flags = 0;
     if (copy.name.data == NULL || copy.value.data == NULL)
         return false;
     return header_list_push(d->trailers, &copy) != NULL;

@@ -68,13 +68,12 @@ struct h1_stream {
     struct chunk *wire;   /* framed, in the order of sending; the head first */
     struct chunk **wire_last;
     struct chunked chunked; /* of the request's body */
-    struct header_list trailers;
-    uint64_t body_left;   /* of a body with a length */
-    uint64_t wire_bytes;  /* queued and not sent */
-    uint64_t taken_bytes; /* of response.queued_bytes, those that are in `wire` */
-    size_t head_bytes;    /* of the final head; 0: it was not made */
-    struct deadline rate; /* waits for the next portion of limit_rate */
-    bool head_timed;      /* client_header_timeout runs */
+    uint64_t body_left;     /* of a body with a length */
+    uint64_t wire_bytes;    /* queued and not sent */
+    uint64_t taken_bytes;   /* of response.queued_bytes, those that are in `wire` */
+    size_t head_bytes;      /* of the final head; 0: it was not made */
+    struct deadline rate;   /* waits for the next portion of limit_rate */
+    bool head_timed;        /* client_header_timeout runs */
     bool keep_alive;
     bool chunked_out;
     bool last_queued; /* the end of the body stands in `wire` */
@@ -85,7 +84,8 @@ struct h1_stream {
     bool sending;    /* send.c's flush is on the stack */
     bool flush_again;
     struct tunnel_end tunnel;
-    struct h1_request request; /* last: its header list is large */
+    struct h1_request request;   /* last: its header list is large */
+    struct header_list trailers; /* of a chunked body: else not even emptied */
 };
 
 /* conn.c */

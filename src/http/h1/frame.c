@@ -34,6 +34,8 @@ enum h1_error read_framing(const struct header_list *headers, unsigned version,
     const struct header *length = header_list_find(headers, HEADER_CONTENT_LENGTH);
 
     *framing = (struct framing){.chunked = false};
+    if (length == NULL && !header_list_has(headers, HEADER_TRANSFER_ENCODING))
+        return H1_NONE;
     if (length != NULL) {
         if (is_repeated(headers, HEADER_CONTENT_LENGTH))
             return H1_DUPLICATE_LENGTH;

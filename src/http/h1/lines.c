@@ -83,6 +83,13 @@ static inline bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+static inline void set_name(struct header *field, const char *at, const char *end)
+{
+    field->name = slice_make(at, (size_t)(end - at));
+    field->id = header_id_of(field->name);
+    field->flags = field->id == HEADER_OTHER ? header_name_flags(field->name) : 0;
+}
+
 /* The value begins at `at`, behind the colon. */
 static enum line_kind parse_value(struct lines *lines, const char *at, struct slice *value)
 {
@@ -101,7 +108,7 @@ static enum line_kind parse_value(struct lines *lines, const char *at, struct sl
     return line_from(lines_end(lines, stop), LINE_FIELD);
 }
 
-enum line_kind parse_field_line(struct lines *lines, struct header *field)
+enum line_kind parse_field_line_slowly(struct lines *lines, struct header *field)
 {
     uint32_t bytes_max = lines->limits->header_bytes_max;
     const char *window = line_window(lines, bytes_max);
@@ -118,10 +125,38 @@ enum line_kind parse_field_line(struct lines *lines, struct header *field)
         return bad_line(lines, name_error(*stop, lines->line_end));
     if (stop == at)
         return bad_line(lines, H1_EMPTY_NAME);
-    field->name = slice_make(at, (size_t)(stop - at));
-    field->id = header_id_of(field->name);
-    field->flags = field->id == HEADER_OTHER ? header_name_flags(field->name) : 0;
+    set_name(field, at, stop);
     return parse_value(lines, stop + 1, &field->value);
+}
+
+/* "name: value" CRLF, whole, with at most that blank: nearly every line. False: it is something
+ * else, and nothing was done. */
+static inline bool take_usual_line(struct lines *lines, struct header *field)
+{
+    const char *window = line_window(lines, lines->limits->header_bytes_max);
+    const char *at = lines->at;
+    const char *colon = scan_name(at, window);
+
+    if (colon == at || window - colon < 4 || *colon != ':')
+        return false;
+    const char *value = colon + 1 + (colon[1] == ' ');
+    const char *stop = scan_value(value, window);
+
+    if (window - stop < 2 || stop[0] != '\r' || stop[1] != '\n')
+        return false;
+    if (is_blank(*value) || is_blank(stop[-1]))
+        return false;
+    set_name(field, at, colon);
+    field->value = slice_make(value, (size_t)(stop - value));
+    if (value == colon + 2)
+        field->flags |= HEADER_VERBATIM;
+    lines->at = stop + 2;
+    return true;
+}
+
+enum line_kind parse_field_line(struct lines *lines, struct header *field)
+{
+    return take_usual_line(lines, field) ? LINE_FIELD : parse_field_line_slowly(lines, field);
 }
 
 /* A complete line ends at `line_end_at`. True: there is something to parse now. */

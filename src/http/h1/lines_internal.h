@@ -45,6 +45,10 @@ enum line_kind {
  * bad. */
 enum line_kind parse_field_line(struct lines *lines, struct header *field);
 
+/* Its twin without a short cut for usual lines, and so without HEADER_VERBATIM: for what is
+ * unusual, and for tests. */
+enum line_kind parse_field_line_slowly(struct lines *lines, struct header *field);
+
 /* Whether parsing is worth the effort: the head is complete or refused, its first line has just
  * become complete, or there is twice as much of it as last time, so that a mistake is not kept
  * waiting for more. False: only more bytes can help. */

@@ -82,6 +82,12 @@ static enum parse_result parse_method(struct lines *lines, const char **at, cons
 {
     const char *begin = *at, *stop = begin;
 
+    if (window - begin >= 4 && memcmp(begin, "GET ", 4) == 0) {
+        r->method_text = slice_make(begin, 3);
+        r->method = METHOD_GET;
+        *at = begin + 4;
+        return PARSE_OK;
+    }
     while (stop < window && is_method_byte(*stop))
         stop++;
     if (stop == window)
@@ -192,6 +198,12 @@ static enum parse_result parse_version(struct lines *lines, const char *at, cons
     static const char pattern[] = "HTTP/0.0";
     const size_t len = sizeof pattern - 1;
 
+    if (window - at >= 10 && memcmp(at, "HTTP/1.1\r\n", 10) == 0) {
+        r->version = 11;
+        r->line = slice_make(lines->at, (size_t)(at + len - lines->at));
+        lines->at = at + 10;
+        return PARSE_OK;
+    }
     for (size_t i = 0; i < len; i++) {
         bool digit = pattern[i] == '0';
 
@@ -260,7 +272,7 @@ static enum h1_error take_field(struct h1_request *r, const struct header *field
         return H1_TOO_MANY_HEADERS;
     if (header_list_push(&r->headers, field) == NULL)
         return H1_NO_MEMORY;
-    r->has_odd_names |= field->flags != 0;
+    r->has_odd_names |= (field->flags & HEADER_NAME_ODD) != 0;
     return H1_NONE;
 }
 

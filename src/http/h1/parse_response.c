@@ -38,8 +38,10 @@ static enum parse_result parse_status(struct lines *lines, const char **at, cons
     static const char pattern[] = "HTTP/1.0 000";
     const size_t len = sizeof pattern - 1;
     const char *p = *at;
+    bool usual = window - p >= (ptrdiff_t)len && memcmp(p, "HTTP/1.1 ", 9) == 0 &&
+                 fits_pattern(p[9], '0') && fits_pattern(p[10], '0') && fits_pattern(p[11], '0');
 
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len && !usual; i++) {
         if (p + i == window)
             return lines_ran_out(lines, lines->limits->line_bytes_max, H1_BAD_STATUS_LINE);
         if (!fits_pattern(p[i], pattern[i]))
@@ -99,7 +101,7 @@ static enum parse_result parse_section(struct lines *lines, struct header_list *
             return lines_fail(lines, H1_TOO_MANY_HEADERS);
         if (header_list_push(headers, &field) == NULL)
             return lines_fail(lines, H1_NO_MEMORY);
-        *has_odd_names |= field.flags != 0;
+        *has_odd_names |= (field.flags & HEADER_NAME_ODD) != 0;
     }
 }
 

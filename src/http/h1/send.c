@@ -91,13 +91,39 @@ static void decide_framing(struct exchange *x)
         stream->keep_alive = false;
 }
 
+/* Server and Date, made once a second. */
+static struct slice stamp_of(struct exchange *x)
+{
+    struct head_stamp *stamp = &x->http->stamp;
+    const struct clock *clock = loop_clock(x->loop);
+    struct slice server = response_server_name(x);
+
+    if (stamp->second != clock->text_for || stamp->server != server.data) {
+        struct writer w = writer_make(stamp->text, sizeof stamp->text);
+
+        write_header_id(&w, HEADER_SERVER, server);
+        write_header_id(&w, HEADER_DATE, slice_make(clock->http_date, 29));
+        assert(!w.overflow);
+        stamp->len = w.len;
+        stamp->second = clock->text_for;
+        stamp->server = server.data;
+    }
+    return slice_make(stamp->text, stamp->len);
+}
+
 static void write_server_and_date(struct writer *w, struct exchange *x)
 {
     const struct header_list *headers = &x->response.headers;
+    bool has_server = header_list_has(headers, HEADER_SERVER);
+    bool has_date = header_list_has(headers, HEADER_DATE);
 
-    if (header_list_find(headers, HEADER_SERVER) == NULL)
+    if (!has_server && !has_date) {
+        write_bytes(w, stamp_of(x));
+        return;
+    }
+    if (!has_server)
         write_header_id(w, HEADER_SERVER, response_server_name(x));
-    if (header_list_find(headers, HEADER_DATE) == NULL)
+    if (!has_date)
         write_header_id(w, HEADER_DATE, slice_make(loop_clock(x->loop)->http_date, 29));
 }
 

@@ -14,11 +14,30 @@ static inline bool has_room(struct writer *w, size_t bytes)
     return false;
 }
 
+/* As memcpy(). Most pieces of a head are so short that calling it costs more than copying. */
+static inline void copy(char *to, const char *from, size_t len)
+{
+    if (len > 32) {
+        memcpy(to, from, len);
+    } else if (len >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + len - 16, from + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + len - 8, from + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + len - 4, from + len - 4, 4);
+    } else {
+        for (size_t i = 0; i < len; i++)
+            to[i] = from[i];
+    }
+}
+
 /* Only behind has_room(). */
 static inline void append(struct writer *w, struct slice s)
 {
-    if (s.len > 0)
-        memcpy(w->data + w->len, s.data, s.len);
+    copy(w->data + w->len, s.data, s.len);
     w->len += s.len;
 }
 
@@ -110,7 +129,7 @@ void write_status_line(struct writer *w, unsigned status, struct slice reason)
     static const struct slice ok = SLICE("HTTP/1.1 200 OK\r\n");
     char digits[20];
 
-    if (status == 200 && reason.len == 0) {
+    if (status == 200 && (reason.len == 0 || slice_eq(reason, slice_make("OK", 2)))) {
         write_bytes(w, ok);
         return;
     }
@@ -159,12 +178,35 @@ void write_header_u64(struct writer *w, enum header_id id, uint64_t value)
 
 void write_headers(struct writer *w, const struct header_list *list)
 {
+    struct field_run run = {NULL, NULL};
     uint32_t at = 0;
 
     for (const struct header *h; (h = header_list_next(list, &at)) != NULL;) {
         if ((h->flags & (HEADER_HOP_BY_HOP | HEADER_NAME_INVALID)) == 0)
-            write_line(w, h->name, h->value);
+            write_field(w, &run, h);
     }
+    write_run(w, &run);
+}
+
+void write_run(struct writer *w, struct field_run *run)
+{
+    if (run->end > run->begin)
+        write_bytes(w, slice_make(run->begin, (size_t)(run->end - run->begin)));
+    *run = (struct field_run){NULL, NULL};
+}
+
+void write_field(struct writer *w, struct field_run *run, const struct header *field)
+{
+    if (!header_is_verbatim(field)) {
+        write_run(w, run);
+        write_line(w, field->name, field->value);
+        return;
+    }
+    if (run->end != field->name.data) {
+        write_run(w, run);
+        run->begin = field->name.data;
+    }
+    run->end = field->value.data + field->value.len + 2;
 }
 
 void write_end(struct writer *w)

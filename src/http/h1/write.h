@@ -47,6 +47,19 @@ void write_header(struct writer *w, struct slice name, struct slice value);
 void write_header_id(struct writer *w, enum header_id id, struct slice value);
 void write_header_u64(struct writer *w, enum header_id id, uint64_t value);
 
+/* Lines that stand one behind the other where they were received: copied at once. */
+struct field_run {
+    const char *begin;
+    const char *end;
+};
+
+/* The field's line, or only a longer `run`, which begins empty ({NULL, NULL}). The name
+ * must be fit (not HEADER_NAME_INVALID). */
+void write_field(struct writer *w, struct field_run *run, const struct header *field);
+
+/* What write_field() has put off: before anything else is written. */
+void write_run(struct writer *w, struct field_run *run);
+
 /* All fields that are neither removed nor hop-by-hop nor invalid, in order. */
 void write_headers(struct writer *w, const struct header_list *list);
 
