@@ -38,7 +38,7 @@ bool tls_key_is_costly(EVP_PKEY *key)
 /* The first call of a full handshake, in the loop, ends the step before anything is signed. */
 static int on_certificate(SSL *ssl, void *data)
 {
-    const struct tls_conn *conn = SSL_get_app_data(ssl);
+    const struct tls_conn *conn = tls_conn_of(ssl);
 
     (void)data;
     return conn->costly && conn->away == NULL && conn->wire.early == NULL ? -1 : 1;

@@ -87,7 +87,7 @@ static int refuse_broken(struct tls_conn *conn, int *alert, const struct tls_ser
 
 static int on_hello(SSL *ssl, int *alert, void *data)
 {
-    struct tls_conn *conn = SSL_get_app_data(ssl);
+    struct tls_conn *conn = tls_conn_of(ssl);
     char name[TLS_NAME_BYTES_MAX + 1];
     struct slice asked = asked_name(ssl, name);
     const struct tls_server *server = conn->choice->server(conn->owner, asked);
@@ -119,7 +119,7 @@ static int on_hello(SSL *ssl, int *alert, void *data)
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_bytes,
                    const unsigned char *in, unsigned in_bytes, void *data)
 {
-    struct tls_conn *conn = SSL_get_app_data(ssl);
+    struct tls_conn *conn = tls_conn_of(ssl);
     struct slice ours = conn->alpn; /* the owner may have gone, if this is a thread */
     unsigned char *chosen = NULL;
 

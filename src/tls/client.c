@@ -31,12 +31,12 @@ static void client_drop(void *data)
 /* A session is offered to the same peer by the same name only: its key says so. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
-    struct tls_conn *conn = SSL_get_app_data(ssl);
+    struct tls_conn *conn = tls_conn_of(ssl);
     unsigned char bytes[SESSION_BYTES_MAX];
     unsigned char *end = bytes;
     int len = i2d_SSL_SESSION(session, NULL);
 
-    if (conn == NULL || conn->session_key == NULL || len <= 0 || (size_t)len > sizeof bytes ||
+    if (conn->session_key == NULL || len <= 0 || (size_t)len > sizeof bytes ||
         !SSL_SESSION_is_resumable(session))
         return 0;
     i2d_SSL_SESSION(session, &end);

@@ -2,6 +2,7 @@
 #include "tls/conn_internal.h"
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "tls/keypair.h"
 #include "tls/server_internal.h"
 #include "tls/transport.h"
@@ -22,6 +23,20 @@ enum {
     BURST_PAUSE_MS = 1000,
 };
 
+struct tls_conn *tls_conn_of(const SSL *ssl)
+{
+    struct tls_wire *wire = BIO_get_data(SSL_get_rbio(ssl));
+
+    return container_of(wire, struct tls_conn, wire);
+}
+
+/* It is empty nearly always, and to see that costs a fifth of emptying it. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 struct tls_conn *tls_conn_new(SSL_CTX *context, struct loop *loop, struct io *io)
 {
     struct tls_conn *conn = calloc(1, sizeof *conn);
@@ -34,7 +49,6 @@ struct tls_conn *tls_conn_new(SSL_CTX *context, struct loop *loop, struct io *io
         return NULL;
     }
     SSL_set_bio(ssl, bio, bio); /* takes it over */
-    SSL_set_app_data(ssl, conn);
     conn->ssl = ssl;
     conn->loop = loop;
     conn->wire.io = io;
@@ -128,7 +142,7 @@ unsigned tls_on_events(struct tls_conn *conn, unsigned events)
 
 enum tls_progress tls_shake(struct tls_conn *conn)
 {
-    ERR_clear_error();
+    forget_errors();
     int result = conn->tries_early ? tls_early_handshake(conn) : SSL_do_handshake(conn->ssl);
 
     if (result == 1) {
@@ -226,7 +240,7 @@ struct io_result tls_recv(struct tls_conn *conn, void *data, size_t bytes)
 
     if (bytes == 0)
         return done(0);
-    ERR_clear_error();
+    forget_errors();
     if (conn->in_early)
         return tls_early_recv(conn, data, bytes);
     if (SSL_read_ex(conn->ssl, data, bytes, &got) != 1)
@@ -260,7 +274,7 @@ static struct io_result write_record(struct tls_conn *conn, const void *data, si
     assert(bytes <= RECORD_BYTES_MAX);
     if (bytes == 0)
         return done(0);
-    ERR_clear_error();
+    forget_errors();
     int result = conn->unfinished ? tls_early_write(conn, data, bytes, &sent)
                                   : SSL_write_ex(conn->ssl, data, bytes, &sent);
 

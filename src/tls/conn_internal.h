@@ -49,6 +49,9 @@ struct tls_conn {
 /* A connection of `context` on `io`, without a side. NULL: no memory. */
 struct tls_conn *tls_conn_new(SSL_CTX *context, struct loop *loop, struct io *io);
 
+/* Whose connection this is: found by way of the BIO, which costs no memory of its own. */
+struct tls_conn *tls_conn_of(const SSL *ssl);
+
 /* Remembers the library's reason behind `what`. */
 void tls_set_why(struct tls_conn *conn, const char *what);
 
