@@ -1,8 +1,8 @@
 /* An app for bench/apps: waits; says when it began; or writes lines.
  *
  *   app wait                    until a signal
- *   app time FILE               appends the monotonic time in ns to FILE and its pid to FILE.pid, waits
- *   app lines COUNT FILE        COUNT lines of 200 bytes, then the ns that took to FILE */
+ *   app time FILE               appends the monotonic time in ns to FILE and its pid to FILE.pid,
+ * waits app lines COUNT FILE        COUNT lines of 200 bytes, then the ns that took to FILE */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

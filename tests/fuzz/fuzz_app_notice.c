@@ -1,4 +1,5 @@
-/* Goal: whatever is said of an app is taken whole or refused whole, and what is taken can be walked.
+/* Goal: whatever is said of an app is taken whole or refused whole, and what is taken can be
+ * walked.
  */
 #include "balance/app_notice_internal.h"
 
