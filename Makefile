@@ -66,7 +66,7 @@ install: all ## to DESTDIR and PREFIX (/usr/local)
 	@tools/build release
 	@DESTDIR=$(DESTDIR) cmake --install build/release
 
-package: ## build/pelayan_VERSION_ARCH.deb
+package: ## build/pelayan_VERSION_ARCH.deb, and pelayan-dbgsym_* with its symbols
 	@tools/package
 
 clean: ## remove build/

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum { SNAPSHOT_BLOCK_BYTES = 64 * 1024 };
 
@@ -79,18 +80,32 @@ void log_file_opened(struct log_file *file, int fd)
         *user->fd = fd;
 }
 
-bool snapshot_work_dir(struct snapshot *snapshot, struct slice path)
+/* Of `user` there is nothing but the default when the http block is read. */
+static void forget_default(struct snapshot *snapshot, const char *user)
+{
+    struct work_dir **link = &snapshot->work_dirs;
+
+    while (*link != NULL && strcmp((*link)->user, user) != 0)
+        link = &(*link)->next;
+    if (*link != NULL)
+        *link = (*link)->next;
+}
+
+bool snapshot_work_dir(struct snapshot *snapshot, const char *user, struct slice path,
+                       enum context context)
 {
     struct work_dir *dir;
 
+    if (context == CTX_HTTP)
+        forget_default(snapshot, user);
     for (dir = snapshot->work_dirs; dir != NULL; dir = dir->next) {
-        if (slice_eq(dir->path, path))
+        if (strcmp(dir->user, user) == 0 && slice_eq(dir->path, path))
             return true;
     }
     dir = arena_alloc(snapshot->arena, sizeof *dir);
     if (dir == NULL)
         return false;
-    *dir = (struct work_dir){snapshot->work_dirs, arena_copy(snapshot->arena, path)};
+    *dir = (struct work_dir){snapshot->work_dirs, user, arena_copy(snapshot->arena, path)};
     if (dir->path.data == NULL)
         return false;
     snapshot->work_dirs = dir;

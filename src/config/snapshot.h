@@ -38,6 +38,7 @@ struct log_user {
  * worker's user. */
 struct work_dir {
     struct work_dir *next;
+    const char *user;  /* what asked for it: the directive, or its family; static text */
     struct slice path; /* absolute, NUL-terminated; arena of the snapshot */
 };
 
@@ -90,8 +91,11 @@ bool snapshot_log_user(struct snapshot *snapshot, struct log_file *file, int *fd
 /* The descriptor of `file` is known: tells all who asked. Before the snapshot is in use. */
 void log_file_opened(struct log_file *file, int fd);
 
-/* Asks for a folder for temporary files (an absolute path). False: no memory. At load time only. */
-bool snapshot_work_dir(struct snapshot *snapshot, struct slice path);
+/* Asks for a folder for temporary files of `user` (an absolute path), which a block of `context`
+ * names. What the http block names stands in place of the default: that is not made then, as its
+ * place may not be writable. False: no memory. At load time only. */
+bool snapshot_work_dir(struct snapshot *snapshot, const char *user, struct slice path,
+                       enum context context);
 
 /* The same path may be given again. False: no memory. At load time only. */
 bool snapshot_watch_file(struct snapshot *snapshot, struct slice path);

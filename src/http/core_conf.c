@@ -189,8 +189,7 @@ static bool set_temp_path(struct conf_call *call)
     struct core_conf *conf = call->conf;
 
     conf->client_body_temp_path = loader_path(call->loader, conf_arg(call, 1));
-    if (conf->client_body_temp_path.data == NULL ||
-        !snapshot_work_dir(call->loader->context, conf->client_body_temp_path))
+    if (conf->client_body_temp_path.data == NULL)
         return conf_error(call, 0, "no memory for the configuration");
     return true;
 }
@@ -213,8 +212,10 @@ static bool finish(struct loader *loader, struct scope *scope, void *data)
                     (uint64_t)conf->large_client_header_buffers.count *
                         conf->large_client_header_buffers.bytes;
 
-    (void)scope;
-    if (conf->types == NULL && (conf->types = types_default(loader->arena)) == NULL) {
+    if ((conf->types == NULL && (conf->types = types_default(loader->arena)) == NULL) ||
+        conf->client_body_temp_path.data == NULL ||
+        !snapshot_work_dir(loader->context, "client_body", conf->client_body_temp_path,
+                           scope->context)) {
         diag_add(loader->diag, DIAG_ERROR, NULL, "no memory for the configuration");
         return false;
     }

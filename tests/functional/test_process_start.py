@@ -178,3 +178,17 @@ def test_env_is_cleaned(pelayan):
     environment = Path(f"/proc/{site.workers()[0]}/environ")
     assert environment.exists()  # what was given at exec time is the master's; see the unit test
     assert site.get("/").status == 200
+
+
+def test_only_folders_that_are_used_are_made(pelayan):
+    """What `http` says stands in place of the default, whose folder may not be writable; what a
+    server says stands beside it."""
+    site = pelayan.run(
+        http="client_body_temp_path {dir}/tmp/body; proxy_temp_path {dir}/tmp/proxy;"
+        "server { proxy_temp_path {dir}/tmp/other; location / { return 200 here; } }"
+    )
+    assert site.get("/").text == "here"
+    assert sorted(path.name for path in (site.dir / "tmp").iterdir()) == ["body", "other", "proxy"]
+    assert not list(site.dir.glob("*_temp"))
+    site.reload(http="server { client_body_temp_path {dir}/more; return 200 here; }")
+    assert (site.dir / "more").is_dir() and not list(site.dir.glob("*_temp"))

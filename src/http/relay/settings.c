@@ -275,12 +275,13 @@ static bool check_sizes(struct loader *loader, const struct scope *scope,
     return true;
 }
 
-static bool share_temp_path(struct loader *loader, const struct relay_conf *conf)
+static bool share_temp_path(struct loader *loader, const struct relay_conf *conf,
+                            const char *prefix, enum context context)
 {
     struct snapshot *snapshot = loader->context;
 
     return snapshot == NULL || conf->temp_path.data == NULL ||
-           snapshot_work_dir(snapshot, conf->temp_path);
+           snapshot_work_dir(snapshot, prefix, conf->temp_path, context);
 }
 
 bool relay_conf_finish(struct loader *loader, struct scope *scope, struct relay_conf *conf,
@@ -293,7 +294,8 @@ bool relay_conf_finish(struct loader *loader, struct scope *scope, struct relay_
                                       .header_bytes_max = (uint32_t)conf->buffer_size,
                                       .head_bytes_max = (uint32_t)conf->buffer_size,
                                       .headers_max = ANSWER_FIELDS_MAX};
-    if (compute_hidden(conf, loader->arena) && share_temp_path(loader, conf))
+    if (compute_hidden(conf, loader->arena) &&
+        share_temp_path(loader, conf, prefix, scope->context))
         return true;
     diag_add(loader->diag, DIAG_ERROR, NULL, "no memory for the config");
     return false;
