@@ -82,6 +82,7 @@ bool loader_init(struct loader *loader, const struct conf_feature *const *featur
     }
     map_init(&loader->inner->by_name, loader->scratch, false);
     map_init(&loader->inner->shared, loader->scratch, false);
+    map_init(&loader->inner->said, loader->scratch, false);
     loader->inner->row_words = row_count / 64 + 1;
     loader->inner->feature_words = count / 64 + 1;
     loader->inner->last_pending = &loader->inner->pending;

@@ -33,6 +33,7 @@ struct loader_private {
     size_t depth;
     const struct node *current; /* being loaded */
     struct map shared;          /* see loader_share() */
+    struct map said;            /* names of settings that have no effect, once each */
     struct variables *watched;
     struct pending *pending;
     struct pending **last_pending;

@@ -9,6 +9,7 @@
 #include "config/variable.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 static const struct {
     enum context context;
@@ -79,6 +80,34 @@ static const char *nearest_directive(const struct loader *loader, const struct s
     return here.best != NULL ? here.best : anywhere.best;
 }
 
+/* The first directive of a name says it for all: of fastcgi_param there are dozens. */
+static bool is_said(struct loader *loader, struct slice name)
+{
+    struct map *said = &loader->inner->said;
+
+    return map_get(said, name) != NULL || !map_put(said, name, said, NULL);
+}
+
+static bool has_module(const struct loader *loader, const char *module)
+{
+    for (size_t i = 0; i < loader->feature_count; i++)
+        if (strcmp(loader->features[i]->name, module) == 0)
+            return true;
+    return false;
+}
+
+static void report_absent(struct loader *loader, struct slice name, const char *module)
+{
+    if (has_module(loader, module))
+        diag_add(loader->diag, DIAG_ERROR, NULL,
+                 "directive \"%.*s\" of the %s module is not supported by this build",
+                 SLICE_ARG(name), module);
+    else
+        diag_add(loader->diag, DIAG_ERROR, NULL,
+                 "directive \"%.*s\" belongs to the %s module, which this build does not have",
+                 SLICE_ARG(name), module);
+}
+
 static void report_unknown(struct loader *loader, const struct scope *scope,
                            const struct node *node)
 {
@@ -91,15 +120,15 @@ static void report_unknown(struct loader *loader, const struct scope *scope,
     if (module != NULL && !node->is_block && node->word_count == 2 &&
         slice_eq(word_text(node->words[1]), slice_of("off")))
         return;
+    if (user != NULL && is_said(loader, name))
+        return;
     if (user != NULL)
         diag_add(
             loader->diag, DIAG_WARN, NULL,
             "\"%.*s\" has no effect: it is a setting of \"%s\", which this build does not have",
             SLICE_ARG(name), user);
     else if (module != NULL)
-        diag_add(loader->diag, DIAG_ERROR, NULL,
-                 "directive \"%.*s\" belongs to the %s module, which this build does not have",
-                 SLICE_ARG(name), module);
+        report_absent(loader, name, module);
     else
         diag_add(loader->diag, DIAG_ERROR, NULL, "unknown directive \"%.*s\"", SLICE_ARG(name));
     if (at(loader, node, 0) && module == NULL)

@@ -346,7 +346,7 @@ static const struct directive directives[] = {
      .words = body_file_words, .doc = "Put every request body into a file."},
     {"client_body_in_single_buffer", HSL, FLAG(T, client_body_in_single_buffer), .def = "off",
      .doc = "$request_body is in one piece in any case; kept for compatibility."},
-    {"types", HSL, CUSTOM, .block = true, .early = true, .set = conf_set_types,
+    {"types", HSL, CUSTOM, .block = true, .early = true, .repeatable = true, .set = conf_set_types,
      .doc = "File name extensions and their media types.",
      .example = "types { text/html html htm; image/png png; }"},
     {"default_type", HSL, TEXT(T, default_type), .def = "text/plain",

@@ -112,6 +112,7 @@ static void forget_response(struct exchange *x)
     struct response *response = &x->response;
 
     response->reason = slice_make(NULL, 0);
+    response->of_peer = false;
     response->charset = slice_make(NULL, 0);
     response->content_length = -1;
     response->last_modified = -1;

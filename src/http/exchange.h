@@ -132,6 +132,7 @@ struct response {
     bool begun;             /* response_begin() was called: status and headers are final */
     bool ended;             /* response_end() was called */
     bool no_body;           /* HEAD, 204, 304 */
+    bool of_peer;           /* passed on: what its fields mean to the client is the peer's affair */
     bool allow_ranges;      /* the range filter may cut it */
     bool seeks;             /* the producer sends content_length bytes from first_byte on: a single
                                range needs no filter */

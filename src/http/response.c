@@ -27,11 +27,13 @@ bool response_begin(struct exchange *x)
     struct feature_row row = features_with_head_filter();
 
     assert(!response->begun);
-    if ((x->flags & X_STATUS_FIXED) != 0)
+    if ((x->flags & X_STATUS_FIXED) != 0) {
         response->status = x->error_status;
+        response->reason = slice_make(NULL, 0); /* a peer's is that of its own status */
+    }
     response->no_body = x->request.method == METHOD_HEAD ||
                         status_has_no_body((unsigned)response->status);
-    if (response->status == 204)
+    if (response->status == 204 && !response->of_peer)
         response->content_type = slice_make("", 0); /* of nothing (as nginx has it) */
     response->chunked_allowed = core_of(x)->chunked_transfer_encoding;
     response->begun = true;

@@ -55,7 +55,8 @@ static bool add_line(struct conf_call *call, struct map *types, const struct nod
 bool conf_set_types(struct conf_call *call)
 {
     struct core_conf *conf = call->conf;
-    struct map *types = map_make(call->loader->arena);
+    /* Those of one block add up; what it inherits is replaced by its first. */
+    struct map *types = call->first ? map_make(call->loader->arena) : conf->types;
 
     if (types == NULL)
         return conf_error(call, 0, "no memory for the configuration");

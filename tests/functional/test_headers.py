@@ -40,6 +40,7 @@ def test_inheritance(pelayan):
     "line, cache",
     [
         ("1h", "max-age=3600"),
+        ("+1y", "max-age=31536000"),
         ("0", "max-age=0"),
         ("-1", "no-cache"),
         ("epoch", "no-cache"),

@@ -165,3 +165,15 @@ def test_redirects_name_us(pelayan, backend):
     assert location("/no-port") == (301, "http://localhost/no-port/")
     assert location("/relative") == (301, "/relative/")
     assert location("/return") == (302, f"http://localhost:{port}/there")
+
+
+def test_a_page_of_a_peer_has_our_status_and_phrase(pelayan, backend):
+    """The peer's 200 OK is the page's; the client is told 404 Not Found."""
+    app = backend(answers="sorry")
+    site = pelayan.run(
+        http=f"""server {{ error_page 404 /sorry; location / {{ return 404; }}
+            location /sorry {{ proxy_pass {app.url}; }} }}"""
+    )
+    answer = site.raw(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    assert answer.endswith(b"sorry")

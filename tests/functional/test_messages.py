@@ -132,6 +132,18 @@ def test_what_is_switched_off_may_be_absent(pelayan):
     assert result.returncode == 0 and "warn" not in result.stderr
 
 
+def test_what_is_absent_is_said_once(pelayan):
+    """fastcgi_params alone would fill a screen. What is refused is told at each place."""
+    result = pelayan.check(
+        http="""proxy_cache_path /tmp/a keys_zone=a:1m; server { location / { fastcgi_param A a; fastcgi_param B b; }
+            location /a { proxy_cache a; fastcgi_pass x; } location /b { proxy_cache a; } }"""
+    )
+    assert result.returncode == 1
+    assert result.stderr.count('"fastcgi_param" has no effect') == 1
+    assert result.stderr.count('"proxy_cache" of the http_proxy module is not supported') == 2
+    assert result.stderr.count('"fastcgi_pass" belongs to the http_fastcgi module') == 1
+
+
 def test_a_forgotten_semicolon_after_server_name(pelayan):
     """nginx takes the words of the next line for names, and says nothing."""
     result = pelayan.check(

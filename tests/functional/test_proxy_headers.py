@@ -177,3 +177,30 @@ def test_trailers(pelayan, backend):
     assert "x-sum" not in site.get("/").trailers
     assert site.get("/t").trailers["X-Sum"] == "7"
     site.wait_for_log(r"\[7\]", "logs/t.log")
+
+
+@pytest.mark.parametrize(
+    "method, condition",
+    [
+        ("GET", {"If-None-Match": '"v2"'}),
+        ("GET", {"If-Modified-Since": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+        ("GET", {"If-Unmodified-Since": "Tue, 20 Oct 2015 07:28:00 GMT"}),
+        ("PUT", {"If-Match": '"v1"'}),
+    ],
+)
+def test_conditions_are_for_the_peer(pelayan, backend, method, condition):
+    """It has seen them and has answered 200: to say 304 or 412 instead would be wrong."""
+    fields = {"ETag": '"v2"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    app = backend(answers=Answer(body="new", headers=fields))
+    site = run(pelayan, app)
+    answer = site.get("/", method=method, headers=condition)
+    assert (answer.status, answer.text, answer.header("etag")) == (200, "new", '"v2"')
+
+
+def test_type_of_nothing(pelayan, backend):
+    """A 204 of the peer keeps its fields; one of our own has no Content-Type."""
+    app = backend(answers=Answer(status=204, headers={"Content-Type": "application/json"}))
+    site = run(pelayan, app, outer="server { server_name own; return 204; }")
+    assert site.get("/", host="other").header("content-type") is None
+    site = run(pelayan, app)
+    assert site.get("/").header("content-type") == "application/json"

@@ -362,10 +362,26 @@ def test_empty_gif_and_random_index(pelayan):
     assert site.get("/any/none/").status == 403
 
 
+def test_types_of_one_block_add_up(pelayan):
+    """`include mime.types;` and some of one's own; a block inside begins anew."""
+    site = pelayan.run(
+        http="""server { root {dir}/html; types { a/one one; a/two two; } types { b/two two; b/own own; }
+            location /anew/ { alias {dir}/html/; types { c/one one; } default_type d/d; } }""",
+        prepare=files(x_one="1", x_two="2", x_own="3"),
+    )
+
+    def type_of(path):
+        return site.get(path).header("content-type")
+
+    assert [type_of("/x.one"), type_of("/x.two"), type_of("/x.own")] == ["a/one", "b/two", "b/own"]
+    assert [type_of("/anew/x.one"), type_of("/anew/x.two")] == ["c/one", "d/d"]
+
+
 def test_charset(pelayan, backend):
     app = backend(answers=(200, "text", {"Content-Type": "text/html; charset=koi8-r"}))
     site = pelayan.run(
         http=f"""server {{ root {{dir}}/html; charset utf-8; types {{ text/plain txt; a/b bin; }}
+            location /to/ {{ return 301 /a.txt; }}
             location /off/ {{ alias {{dir}}/html/; charset off; }}
             location /all/ {{ alias {{dir}}/html/; charset $arg_c; charset_types *; }}
             location /app/ {{ proxy_pass {app.url}; }}
@@ -379,6 +395,7 @@ def test_charset(pelayan, backend):
     assert type_of("/a.txt") == "text/plain; charset=utf-8"
     assert type_of("/b.bin") == "a/b"
     assert type_of("/none") == "text/html; charset=utf-8"
+    assert type_of("/to/") == "text/html"
     assert type_of("/off/a.txt") == "text/plain"
     assert type_of("/all/b.bin?c=latin1") == "a/b; charset=latin1"
     assert type_of("/all/b.bin") == "a/b"

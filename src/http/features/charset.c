@@ -40,7 +40,8 @@ static bool on_head(struct exchange *x)
     if (conf->charset->constant && slice_eq(conf->charset->source, slice_of("off")))
         return true;
     if (response->content_type.len == 0 || (x->flags & X_SUBREQUEST) != 0 ||
-        header_list_find(&response->headers, HEADER_CONTENT_ENCODING) != NULL)
+        header_list_find(&response->headers, HEADER_CONTENT_ENCODING) != NULL ||
+        response->status == 301 || response->status == 302) /* nobody reads their bodies */
         return true;
     ptrdiff_t own = find_parameter(response->content_type);
 

@@ -14,6 +14,7 @@ enum { DAY_S = 24 * 60 * 60 };
 bool parse_expires(struct slice text, bool modified, struct expires_rule *rule)
 {
     bool negative = text.len > 0 && text.data[0] == '-';
+    bool positive = text.len > 0 && text.data[0] == '+';
     bool daily = text.len > 0 && text.data[0] == '@';
     uint64_t seconds;
 
@@ -27,7 +28,7 @@ bool parse_expires(struct slice text, bool modified, struct expires_rule *rule)
     }
     if (daily && modified)
         return false;
-    if (!conf_parse_sec(slice_skip(text, negative || daily ? 1 : 0), &seconds) ||
+    if (!conf_parse_sec(slice_skip(text, negative || positive || daily ? 1 : 0), &seconds) ||
         seconds > INT32_MAX || (daily && seconds > DAY_S))
         return false;
     if (daily)

@@ -90,7 +90,9 @@ static bool on_head(struct exchange *x)
     struct slice etag = header_list_value(&x->response.headers, HEADER_ETAG);
     struct slice text;
 
-    if (x->response.status != 200 || (x->flags & X_SUBREQUEST) != 0)
+    /* A peer has seen the conditions. To refuse what it did would also be too late: of a PUT it
+     * tells the new ETag, which If-Match cannot have named. */
+    if (x->response.status != 200 || x->response.of_peer || (x->flags & X_SUBREQUEST) != 0)
         return true;
     text = exchange_header(x, HEADER_IF_UNMODIFIED_SINCE);
     if (text.data != NULL && !is_unmodified(x, text))

@@ -335,6 +335,7 @@ void relay_end_hold(struct relay *r)
     set_rate(r);
     response->status = (int)r->answer.status;
     response->reason = r->answer.reason;
+    response->of_peer = true;
     set_length(r);
     if (r->conf->force_ranges) {
         response->allow_ranges = true;
