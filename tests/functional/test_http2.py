@@ -1,6 +1,7 @@
 """HTTP/2 to clients, in clear text with prior knowledge."""
 
 import json
+import struct
 import subprocess
 
 import pytest
@@ -184,6 +185,56 @@ def test_urgent_answers_come_first(files):
         wire.response(stream)
     ends = [f[2] for f in wire.log if f[0] == h2.DATA and f[1] & h2.END_STREAM]
     assert ends == [5, 3, 1]
+
+
+def data_order(wire, *streams):
+    """The streams of all DATA frames with bytes, in order."""
+    for stream in streams:
+        assert len(wire.response(stream).body) == len(BIG)
+    return [f[2] for f in wire.log if f[0] == h2.DATA and f[3]]
+
+
+@pytest.mark.parametrize("how", ["a field", "PRIORITY_UPDATE", "PRIORITY_UPDATE before its request"])
+def test_incremental_answers_share(files, how):
+    """`i`: who can use a part of it gets its turn with the others (RFC 9218, 4.2); without it one after the other."""
+    wire = h2.Wire(files, window=0)
+    updates = [h2.frame(h2.PRIORITY_UPDATE, 0, 0, struct.pack(">I", stream) + b"u=2, i") for stream in (1, 3)]
+    more = h2.field("priority", "u=2, i") if how == "a field" else b""
+    requests = [h2.headers(stream, h2.get("/big") + more) for stream in (1, 3)]
+    if how == "PRIORITY_UPDATE":
+        requests += updates
+    if how == "PRIORITY_UPDATE before its request":
+        requests = updates + requests
+    wire.send(*requests)
+    assert wire.is_alive()
+    wire.send(h2.window(0, 1 << 24), h2.settings(window=1 << 21))
+    order = data_order(wire, 1, 3)
+    turns = sum(a != b for a, b in zip(order, order[1:]))
+    assert turns > len(order) // 2
+
+
+def test_others_come_one_after_the_other(files):
+    """Of the same urgency, in the order of their requests; below them what is less urgent."""
+    wire = h2.Wire(files, window=0)
+    wire.send(h2.headers(1, h2.get("/big") + h2.field("priority", "u=5, i")), h2.headers(3, h2.get("/big")),
+              h2.headers(5, h2.get("/big")))
+    assert wire.is_alive()
+    wire.send(h2.window(0, 1 << 24), h2.settings(window=1 << 21))
+    order = data_order(wire, 1, 3, 5)
+    assert order == sorted(order, key=[3, 5, 1].index)
+
+
+def test_an_update_while_the_answer_is_under_way(files):
+    """The one that was last is the first when it becomes urgent."""
+    wire = h2.Wire(files, window=1 << 21)
+    wire.send(h2.headers(1, h2.get("/big")), h2.headers(3, h2.get("/big")))
+    wire.until(lambda: len(wire.answers.get(1, h2.Answer()).body) == 65535)
+    wire.send(h2.frame(h2.PRIORITY_UPDATE, 0, 0, b"\0\0\0\3u=0"))
+    assert wire.is_alive()
+    wire.send(h2.window(0, 1 << 24))
+    order = data_order(wire, 1, 3)
+    rest = order[order.index(3):]
+    assert rest == sorted(rest, reverse=True) and len(set(rest)) == 2
 
 
 def test_limit_rate(pelayan):

@@ -57,7 +57,8 @@ struct h2_conn {
     uint64_t id;
     uint64_t start_ms;
     struct h2_score score;
-    int64_t ignored_bytes; /* received lately in frames that mean nothing to us */
+    int64_t ignored_bytes; /* received lately in frames that mean nothing to us, but for those of
+                              streams we reset: below 0 such may still come */
     uint32_t stream_count;
     uint32_t requests;
     uint32_t idle_ms; /* keepalive_timeout of the location that answered last */
@@ -130,6 +131,9 @@ extern const struct codec h2_codec;
 nghttp2_session *h2_session_new(struct h2_conn *conn);
 /* Feeds `in`; false: the connection is at its end (h2_conn_fail() was called). */
 bool h2_session_feed(struct h2_conn *conn, struct slice in);
+
+/* A stream ends before its body does: as much as its window allows may be on its way. */
+void h2_excuse_rest(struct h2_conn *conn);
 
 /* request.c */
 struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id);

@@ -396,9 +396,12 @@ static uint32_t ms_of(uint64_t ms)
 
 static void reset_stream(struct h2_stream *stream, uint32_t error_code)
 {
-    if (!stream->reset)
-        (void)!nghttp2_submit_rst_stream(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id,
-                                         error_code);
+    if (stream->reset)
+        return;
+    if (!stream->received_all)
+        h2_excuse_rest(stream->conn);
+    (void)!nghttp2_submit_rst_stream(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id,
+                                     error_code);
 }
 
 /* A body nobody wants needs not be sent to its end (RFC 9113, 8.1). */

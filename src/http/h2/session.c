@@ -151,9 +151,16 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     (void)error_code;
     if (stream == NULL || stream->finished)
         return 0;
+    if (!stream->received_all)
+        h2_excuse_rest(stream->conn);
     stream->reset = true;
     h2_note(stream);
     return 0;
+}
+
+void h2_excuse_rest(struct h2_conn *conn)
+{
+    conn->ignored_bytes -= (int64_t)h2_conn_conf(conn)->body_preread_size;
 }
 
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
@@ -188,7 +195,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type == NGHTTP2_DATA)
         response->body_bytes_sent += frame->hd.length;
     stream->moved = true;
-    conn->ignored_bytes = 0;
+    if (conn->ignored_bytes > 0)
+        conn->ignored_bytes = 0;
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
         stream->finished = true;
     h2_touch(stream);
