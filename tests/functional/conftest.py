@@ -7,6 +7,7 @@ import pytest
 from harness import site as site_module
 from harness.backend import Backend, RawBackend
 from harness.certs import Authority
+from harness.nghttpd import Nghttpd
 from harness.ports import Port
 from harness.runner import Runner
 from harness.h2 import H2Backend
@@ -112,6 +113,12 @@ def h2_backend():
 def node_h2():
     """node_h2() or node_h2(key, crt): Node's http2 as a backend, see harness/node_h2.py."""
     yield from servers(NodeH2)
+
+
+@pytest.fixture
+def nghttpd():
+    """nghttpd(folder, *words): nghttp2's server as a backend, see harness/nghttpd.py."""
+    yield from servers(Nghttpd)
 
 
 def servers(kind):
