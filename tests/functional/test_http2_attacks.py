@@ -4,6 +4,7 @@ import struct
 
 import pytest
 from harness import h2
+from harness.process import memory_kib
 
 
 @pytest.fixture
@@ -83,6 +84,33 @@ def test_hpack_bomb(site):
     assert wire.response(3).status == 400
     flood(wire, lambda i: h2.headers(2 * i + 5, bomb), 60, 10)
     calmed(site, wire, "too large headers")
+
+
+def test_crumbs_of_cookies(pelayan, backend):
+    """A byte of HPACK each, joined to one field: what is held grows with the field, not with its square."""
+    app = backend(answers="when released")
+    site = pelayan.run(
+        main="worker_processes 1;", http=f"http2 on; server {{ location / {{ proxy_pass {app.url}; }} }}"
+    )
+    wire = h2.Wire(site)
+    wire.send(h2.headers(1, h2.request("POST", "/") + h2.indexed_field("cookie", "c" * 34), end=False))
+    assert wire.is_alive()
+    before = memory_kib(site.workers()[0])
+    block = h2.request("POST", "/") + b"\xbe" * 800
+    wire.send(*[h2.headers(stream, block, end=False) for stream in range(3, 203, 2)])
+    assert wire.is_alive()
+    assert memory_kib(site.workers()[0]) - before < 100 * 300
+    app.release()
+
+
+def test_large_trailers_are_refused(site):
+    """A part of them must not pass for all."""
+    wire = h2.Wire(site)
+    wire.send(h2.headers(1, h2.request("POST", "/wait"), end=False))
+    assert wire.is_alive()
+    wire.send(h2.headers(1, b"".join(h2.field(f"x-{i}", "y" * 1000) for i in range(6))))
+    assert wire.response(1).status == 400
+    assert wire.is_alive()
 
 
 def test_large_headers_are_refused(site):

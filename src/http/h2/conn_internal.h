@@ -91,7 +91,9 @@ struct h2_stream {
     struct deadline rate;     /* the next portion of limit_rate */
     struct deadline body;     /* client_body_timeout */
     struct slice method, scheme, path, authority, protocol; /* pseudo fields; arena */
-    struct slice cookie;                                    /* crumbs joined so far; arena */
+    struct slice cookie;                                    /* crumbs joined so far */
+    char *cookie_bytes;                                     /* where; arena */
+    size_t cookie_room;
     uint64_t credited_bytes; /* of the body, those the client may send again */
     uint64_t head_bytes;
     uint64_t trailer_bytes;

@@ -82,17 +82,27 @@ static struct slice *pseudo_slot(struct h2_stream *stream, struct slice name)
     return NULL;
 }
 
-/* Crumbs of cookies become one field again (RFC 9113, 8.2.3). */
+/* Crumbs of cookies become one field again (RFC 9113, 8.2.3). Room doubles: a crumb may be a byte
+ * of HPACK, and there may be a thousand of them. */
 static bool take_cookie(struct h2_stream *stream, struct slice value)
 {
-    struct arena *arena = stream->x->subject.arena;
+    static const struct slice joint = SLICE("; ");
+    struct slice before = stream->cookie;
+    size_t joint_len = before.data == NULL ? 0 : joint.len;
+    size_t len = before.len + joint_len + value.len;
 
-    if (stream->cookie.data == NULL)
-        stream->cookie = arena_copy(arena, value);
-    else
-        stream->cookie = arena_printf(arena, "%.*s; %.*s", SLICE_ARG(stream->cookie),
-                                      SLICE_ARG(value));
-    return stream->cookie.data != NULL;
+    if (before.data == NULL || len > stream->cookie_room) {
+        stream->cookie_room = before.data == NULL ? len : 2 * len;
+        stream->cookie_bytes = arena_bytes(stream->x->subject.arena, stream->cookie_room + 1);
+        if (stream->cookie_bytes == NULL)
+            return false;
+        memcpy(stream->cookie_bytes, before.data == NULL ? "" : before.data, before.len);
+    }
+    memcpy(stream->cookie_bytes + before.len, joint.data, joint_len);
+    memcpy(stream->cookie_bytes + before.len + joint_len, value.data == NULL ? "" : value.data,
+           value.len);
+    stream->cookie = slice_make(stream->cookie_bytes, len);
+    return true;
 }
 
 /* Copies a field to the end of a list in the exchange's arena. */
@@ -145,6 +155,16 @@ int h2_take_field(struct h2_stream *stream, struct slice name, struct slice valu
     return slot->data != NULL ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
+static void fail_body(struct h2_stream *stream, int status)
+{
+    struct body *body = &stream->x->body;
+
+    body->failed = true;
+    body->complete = false;
+    body->fail_status = status;
+    stream->body_news = true;
+}
+
 /* Behind the body; what may not stand there is left out (RFC 9110, 6.5.1). */
 int h2_take_trailer(struct h2_stream *stream, struct slice name, struct slice value)
 {
@@ -153,8 +173,11 @@ int h2_take_trailer(struct h2_stream *stream, struct slice name, struct slice va
     struct header_list *list = x->body.trailers;
 
     stream->trailer_bytes += name.len + value.len + FIELD_COST_BYTES;
-    if (stream->trailer_bytes > limits->head_bytes_max)
+    if (stream->trailer_bytes > limits->head_bytes_max) {
+        if (stream->began && !x->body.complete) /* a part of them must not pass for all */
+            fail_body(stream, STATUS_HEADERS_TOO_LARGE);
         return too_large(stream);
+    }
     if ((header_traits(header_id_of(name)) & HEADER_NO_TRAILER) != 0)
         return 0;
     if (list == NULL) {
@@ -304,16 +327,6 @@ static void start(struct h2_stream *stream)
         exchange_start(x);
     else
         refuse(stream, status);
-}
-
-static void fail_body(struct h2_stream *stream, int status)
-{
-    struct body *body = &stream->x->body;
-
-    body->failed = true;
-    body->complete = false;
-    body->fail_status = status;
-    stream->body_news = true;
 }
 
 /* A piece of a body as a chunk: by reference to the buffer it came in if it is large enough to be
