@@ -294,6 +294,25 @@ def test_a_slow_reader_stops_its_own_stream_only(pelayan, h2_backend):
     assert app.connections == 1
 
 
+def test_why_a_connection_ended_is_known_to_slow_streams(pelayan, h2_backend):
+    """A stream may outlive its connection: its client still takes what came before the fault."""
+
+    def script(peer):
+        for stream in peer:
+            peer.send(h2.headers(stream, h2.field(":status", "200"), end=False))
+            peer.send(*[h2.data(stream, b"x" * 16384) for _ in range(3)], h2.frame(h2.DATA, 0, 0, b"x"))
+
+    app = h2_backend(script)
+    site = proxied(pelayan, app.url, "proxy_buffering off; proxy_buffers 4 4k;")
+    wire = h2.Wire(site, window=10)
+    wire.send(h2.headers(1, h2.get("/")))
+    wire.until(lambda: len(wire.answers.get(1, h2.Answer()).body) == 10)
+    until(lambda: app.peers and app.peers[0].goaway, "GOAWAY to be sent")
+    wire.send(h2.settings(window=1 << 20))
+    assert wire.response(1).reset == "INTERNAL_ERROR"
+    site.wait_for_log(r"upstream broke the rules of HTTP/2: PROTOCOL_ERROR while")
+
+
 HOSTILE = {
     "garbage": lambda peer, stream: peer.send(b"HTTP/1.1 200 OK\r\n\r\n" * 10),
     "data before a head": lambda peer, stream: peer.send(h2.data(stream, b"x", end=True)),

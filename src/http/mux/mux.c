@@ -117,21 +117,29 @@ static void close_politely(struct mux *mux)
         finish(mux);
 }
 
+/* A stream may outlive its connection, and whoever said `what`. */
+static const char *keep_what(struct mux_stream *stream, const char *what)
+{
+    struct slice kept = arena_printf(stream->arena, "%s", what);
+
+    return kept.data != NULL ? kept.data : "the connection to upstream ended";
+}
+
 void mux_fail(struct mux *mux, const struct mux_fault *fault)
 {
     if (mux->state == MUX_CLOSED)
         return;
     mux->leaving = true;
-    mux->fault = *fault;
     if (fault->kind == MUX_INVALID && mux->backlog == NULL &&
         nghttp2_session_terminate_session(mux->session, NGHTTP2_PROTOCOL_ERROR) == 0)
         mux_pump(mux);
     list_each(it, keep, &mux->streams)
     {
         struct mux_stream *stream = container_of(it, struct mux_stream, link);
-        struct mux_fault own = mux->fault;
+        struct mux_fault own = *fault;
 
         own.unprocessed = own.unprocessed || !stream->written;
+        own.what = keep_what(stream, own.what);
         mux_end_stream(stream, &own);
     }
     mux_tell(mux);

@@ -64,7 +64,6 @@ struct mux {
     struct list news;         /* mux_stream.news_link */
     struct keepalive limits;
     struct h2_score score;
-    struct mux_fault fault; /* of the connection as a whole */
     const char *goaway;     /* the error we told the peer with GOAWAY; NULL: none */
     struct tls_connect tls; /* `client` NULL: in the clear; its texts are owned */
     uint64_t id;
