@@ -6,6 +6,7 @@
 #include "apps/cluster.h"
 #include "apps/cron.h"
 #include "apps/group.h"
+#include "apps/rate.h"
 #include "apps/ready.h"
 #include "apps/scale.h"
 #include "apps/sink.h"
@@ -97,6 +98,7 @@ struct instance {
     uint64_t end_wall_ms;         /* ... until when */
     uint64_t end_peak_bytes;
     char reason[REASON_BYTES]; /* of the last end that nobody asked for, or of its being errored */
+    struct rate rate;          /* of what balancers asked of it */
     uint64_t sampled_ms;
     uint64_t sampled_cpu_us;
     uint64_t rss_bytes;

@@ -16,9 +16,10 @@ enum {
     ACTIVES_MAX = 4096, /* more instances than that has no app */
 };
 
-struct active {
+struct active { /* on one instance */
     unsigned serial;
     unsigned requests;
+    uint64_t answered, busy_us; /* in all, as the follower counts */
 };
 
 /* What one follower has said of one app. */
@@ -27,7 +28,7 @@ struct load {
     struct app *app;
     uint64_t version;
     struct app_load sum;
-    struct active *actives; /* owned */
+    struct active *actives; /* owned, by serial */
     size_t count;
 };
 
@@ -36,6 +37,7 @@ struct follower {
     struct apps *apps;
     struct apps_listener listener;
     struct list loads;
+    uint64_t since_ms;
 };
 
 /* ---- what is told */
@@ -234,13 +236,29 @@ static const struct load *find_load(const struct follower *follower, const struc
     return NULL;
 }
 
+static int by_serial(const void *a, const void *b)
+{
+    const struct active *x = a;
+    const struct active *y = b;
+
+    return x->serial < y->serial ? -1 : x->serial > y->serial;
+}
+
+/* NULL: the follower does not know it. */
+static const struct active *find_active(const struct load *load, const struct instance *instance)
+{
+    struct active wanted = {.serial = instance->serial};
+
+    if (load->count == 0)
+        return NULL;
+    return bsearch(&wanted, load->actives, load->count, sizeof wanted, by_serial);
+}
+
 static unsigned active_on(const struct load *load, const struct instance *instance)
 {
-    for (size_t i = 0; i < load->count; i++) {
-        if (load->actives[i].serial == instance->serial)
-            return load->actives[i].requests;
-    }
-    return 0;
+    const struct active *active = find_active(load, instance);
+
+    return active == NULL ? 0 : active->requests;
 }
 
 enum use { USE_NONE, USE_PERHAPS, USE_SURE };
@@ -354,7 +372,14 @@ static uint64_t number_of(json_t *object, const char *name)
     return value > 0 ? (uint64_t)value : 0;
 }
 
-static void take_actives(struct load *load, json_t *object)
+static uint64_t number_at(json_t *list, size_t index)
+{
+    json_int_t value = json_integer_value(json_array_get(list, index));
+
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static void take_actives(struct load *load, json_t *object, json_t *answered)
 {
     size_t room = json_object_size(object);
     const char *name;
@@ -369,26 +394,58 @@ static void take_actives(struct load *load, json_t *object)
     json_object_foreach(object, name, value)
     {
         json_int_t requests = json_integer_value(value);
+        json_t *pair = json_object_get(answered, name);
 
         if (requests < 0 || requests > INT_MAX)
             continue;
         load->actives[load->count++] = (struct active){.serial = (unsigned)strtoul(name, NULL, 10),
-                                                       .requests = (unsigned)requests};
+                                                       .requests = (unsigned)requests,
+                                                       .answered = number_at(pair, 0),
+                                                       .busy_us = number_at(pair, 1)};
         load->sum.active += (uint64_t)requests;
+    }
+    qsort(load->actives, load->count, sizeof *load->actives, by_serial);
+}
+
+/* What has been answered since the follower's last report. Its counters fall when one of its
+ * workers has gone. What it says first of an instance that is older than our acquaintance may have
+ * been told to the program before us. */
+static void count_answered(const struct follower *follower, struct list *instances,
+                           const struct load *before, const struct load *load)
+{
+    list_each(it, keep, instances)
+    {
+        struct instance *instance = container_of(it, struct instance, link);
+        const struct active *then = find_active(before, instance);
+        const struct active *now = find_active(load, instance);
+        uint64_t answered = then == NULL ? 0 : then->answered;
+        uint64_t busy_us = then == NULL ? 0 : then->busy_us;
+
+        if (now == NULL || (then == NULL && instance->started_ms <= follower->since_ms))
+            continue;
+        if (now->answered > answered && now->busy_us >= busy_us)
+            rate_add(&instance->rate, now->answered - answered, now->busy_us - busy_us,
+                     loop_now_ms(instance->app->apps->loop));
     }
 }
 
 static void hear_load(struct follower *follower, struct app *app, json_t *line)
 {
     struct load *load = load_of(follower, app);
+    struct load before;
 
     if (load == NULL)
         return;
+    before = *load;
+    load->actives = NULL;
     load->version = number_of(line, "version");
     load->sum.requests = number_of(line, "requests");
     load->sum.waiting = number_of(line, "waiting");
     load->sum.queue_us = number_of(line, "queue_us");
-    take_actives(load, json_object_get(line, "active"));
+    take_actives(load, json_object_get(line, "active"), json_object_get(line, "answered"));
+    count_answered(follower, &app->instances, &before, load);
+    count_answered(follower, &app->retiring, &before, load);
+    free(before.actives);
     set_timers(&app->instances);
     set_timers(&app->retiring);
 }
@@ -446,6 +503,7 @@ struct follower *apps_follow(struct apps *apps, const struct apps_listener *list
         return NULL;
     follower->apps = apps;
     follower->listener = *listener;
+    follower->since_ms = loop_now_ms(apps->loop);
     list_init(&follower->loads);
     list_push_back(&apps->followers, &follower->link);
     list_each(it, keep, &apps->apps)

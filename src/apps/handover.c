@@ -107,6 +107,8 @@ static const struct field fields[] = {
     ROW(end_peak_bytes),
     ROW(peak_bytes),
     ROW(group_killed),
+    ROW(rate.answered),
+    ROW(rate.busy_us),
     ROW(oom_kills),
     ROW(sampled_ms),
     ROW(sampled_cpu_us),

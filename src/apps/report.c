@@ -143,9 +143,23 @@ static void put_life(json_t *env, const struct instance *instance)
     put(env, "socket", text(instance->socket));
 }
 
+/* What balancers asked of it; nothing of one that none can ask. */
+static void put_requests(json_t *object, struct instance *instance)
+{
+    struct rate *rate = &instance->rate;
+
+    if (rate->answered == 0 && !spec_has_address(instance->spec))
+        return;
+    rate_look(rate, loop_now_ms(instance->app->apps->loop));
+    put(object, "requests",
+        json_pack("{s:I, s:f, s:f}", "total", (json_int_t)rate->answered, "per_second",
+                  rate->per_second, "latency_ms", rate->latency_ms));
+}
+
 json_t *report_instance(struct instance *instance, bool with_env)
 {
     json_t *env = json_object();
+    json_t *object;
     char *tail;
 
     put_life(env, instance);
@@ -162,10 +176,12 @@ json_t *report_instance(struct instance *instance, bool with_env)
                           (json_int_t)instance->end_peak_bytes));
         free(tail);
     }
-    return json_pack("{s:i, s:s, s:i, s:{s:I, s:f}, s:o}", "pid", (int)instance->pid, "name",
-                     instance->app->name, "pm_id", instance->id, "monit", "memory",
-                     (json_int_t)(instance->pid > 0 ? instance->rss_bytes : 0), "cpu",
-                     instance->pid > 0 ? instance->cpu_percent : 0.0, "pm2_env", env);
+    object = json_pack("{s:i, s:s, s:i, s:{s:I, s:f}, s:o}", "pid", (int)instance->pid, "name",
+                       instance->app->name, "pm_id", instance->id, "monit", "memory",
+                       (json_int_t)(instance->pid > 0 ? instance->rss_bytes : 0), "cpu",
+                       instance->pid > 0 ? instance->cpu_percent : 0.0, "pm2_env", env);
+    put_requests(object, instance);
+    return object;
 }
 
 static int by_id(const void *a, const void *b)

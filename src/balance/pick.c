@@ -373,8 +373,12 @@ void pick_measure(struct pick *pick, const struct pick_times *times)
     average(&pick->peer->state->connect_ewma_us, times->connect_us);
     average(&pick->peer->state->header_ewma_us, times->header_us);
     average(&pick->peer->state->response_ewma_us, times->response_us);
-    if (pick->peer->instance != NULL)
-        roster_queued(pick->peer->instance->app, pick->waited_us + times->connect_us);
+    if (pick->peer->instance != NULL) {
+        const struct app_times all = {.queue_us = pick->waited_us + times->connect_us,
+                                      .total_us = pick->waited_us + times->response_us};
+
+        app_instance_answered(pick->peer->instance, &all);
+    }
 }
 
 bool pick_has_more(const struct pick *pick)

@@ -72,7 +72,8 @@ enum pick_result pick_next(struct pick *pick);
  * max_fails within fail_timeout, starts probing it, and writes what happens to the log. */
 void pick_report(struct pick *pick, enum outcome outcome);
 
-/* Latencies of the attempt under way, in us; 0: not measured. Feeds the averages. */
+/* Latencies of the attempt under way, which has been answered whole, in us; 0: not measured. Feeds
+ * the averages. */
 struct pick_times {
     uint64_t connect_us;
     uint64_t header_us;

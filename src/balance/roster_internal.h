@@ -19,8 +19,10 @@ struct app_instance {
     unsigned id;
     struct address address;
     atomic_uint refs;
-    atomic_uint active; /* attempts under way, tunnels too */
-    atomic_bool ready;  /* false: no new request, whatever set it stands in */
+    atomic_uint active;        /* attempts under way, tunnels too */
+    atomic_bool ready;         /* false: no new request, whatever set it stands in */
+    _Atomic uint64_t answered; /* requests that it has answered whole; no tunnels */
+    _Atomic uint64_t busy_us;  /* ... from their beginning to the last byte, added up */
 };
 
 /* One interest in an app, from roster_follow() to roster_unfollow(). */
@@ -56,8 +58,13 @@ void app_instance_unref(struct app_instance *instance); /* NULL is fine */
 bool app_instance_begin(struct app_instance *instance, bool first);
 void app_instance_end(struct app_instance *instance);
 
-/* How long a request waited before this instance could be asked. */
-void roster_queued(struct roster_app *app, uint64_t queue_us);
+/* It has answered a request whole, which waited so long before it was asked, until it had a
+ * connection, and which took so long in all. */
+struct app_times {
+    uint64_t queue_us;
+    uint64_t total_us;
+};
+void app_instance_answered(struct app_instance *instance, const struct app_times *times);
 
 /* A request begins to wait for the app, which stays until it ends; wakes it if it is idle. False:
  * `limit` wait already. */

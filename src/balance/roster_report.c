@@ -71,7 +71,7 @@ void app_instance_end(struct app_instance *instance)
         note_change(instance->app);
 }
 
-void roster_queued(struct roster_app *app, uint64_t queue_us)
+static void note_queue(struct roster_app *app, uint64_t queue_us)
 {
     int64_t before = atomic_load_explicit(&app->queue_ewma_us, memory_order_relaxed);
     int64_t sample = queue_us > INT32_MAX ? INT32_MAX : (int64_t)queue_us;
@@ -79,6 +79,13 @@ void roster_queued(struct roster_app *app, uint64_t queue_us)
     /* Two loops at once may lose a sample: it is an average. */
     atomic_store_explicit(&app->queue_ewma_us, (unsigned)(before + (sample - before) / EWMA_SHARE),
                           memory_order_relaxed);
+}
+
+void app_instance_answered(struct app_instance *instance, const struct app_times *times)
+{
+    note_queue(instance->app, times->queue_us);
+    atomic_fetch_add_explicit(&instance->answered, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&instance->busy_us, times->total_us, memory_order_relaxed);
 }
 
 bool roster_wait_begin(struct roster_app *app, unsigned limit)
@@ -119,9 +126,14 @@ static char *write_load(const struct roster_app *app, size_t *len)
             (unsigned long long)atomic_load_explicit(&app->requests, memory_order_relaxed),
             atomic_load_explicit(&app->waiting, memory_order_relaxed),
             atomic_load_explicit(&app->queue_ewma_us, memory_order_relaxed));
-    for (size_t i = 0; i < app->instance_count; i++)
-        fprintf(out, "%u %u\n", app->instances[i]->id,
-                atomic_load_explicit(&app->instances[i]->active, memory_order_seq_cst));
+    for (size_t i = 0; i < app->instance_count; i++) {
+        const struct app_instance *instance = app->instances[i];
+
+        fprintf(out, "%u %u %llu %llu\n", instance->id,
+                atomic_load_explicit(&instance->active, memory_order_seq_cst),
+                (unsigned long long)atomic_load_explicit(&instance->answered, memory_order_relaxed),
+                (unsigned long long)atomic_load_explicit(&instance->busy_us, memory_order_relaxed));
+    }
     return fclose(out) == 0 ? text : NULL;
 }
 

@@ -114,8 +114,8 @@ static int print_list(const struct app_args *args)
 
     if (code == 0 && !app_list_sort(list, args->sort)) {
         fprintf(stderr,
-                "pelayan: --sort knows name, id, pid, cpu, memory, uptime, status and restarts"
-                " (\"cpu:desc\" for the largest first)\n");
+                "pelayan: --sort knows name, id, pid, cpu, memory, uptime, status, restarts,"
+                " requests and latency (\"cpu:desc\" for the largest first)\n");
         code = 1;
     }
     if (code == 0 && args->json)

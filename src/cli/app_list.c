@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CELL_BYTES = LIST_CELL_BYTES, COLUMNS = 13, SORTED_MAX = 4096 };
+enum { CELL_BYTES = LIST_CELL_BYTES, COLUMNS = 15, SORTED_MAX = 4096 };
 
 static const char *text_at(json_t *object, const char *name)
 {
@@ -124,6 +124,31 @@ static void cell_memory(json_t *instance, char *out)
     app_list_bytes(out, number_at(json_object_get(instance, "monit"), "memory"));
 }
 
+static json_t *request_number(json_t *instance, const char *name)
+{
+    return json_object_get(json_object_get(instance, "requests"), name);
+}
+
+static void cell_requests(json_t *instance, char *out)
+{
+    double rate = json_number_value(request_number(instance, "per_second"));
+
+    if (request_number(instance, "per_second") == NULL)
+        snprintf(out, CELL_BYTES, "-");
+    else
+        snprintf(out, CELL_BYTES, rate < 10 ? "%.1f" : "%.0f", rate);
+}
+
+static void cell_latency(json_t *instance, char *out)
+{
+    double latency_ms = json_number_value(request_number(instance, "latency_ms"));
+
+    if (latency_ms <= 0)
+        snprintf(out, CELL_BYTES, "-");
+    else
+        snprintf(out, CELL_BYTES, latency_ms < 10 ? "%.2fms" : "%.0fms", latency_ms);
+}
+
 static void cell_watching(json_t *instance, char *out)
 {
     bool on = json_is_true(json_object_get(json_object_get(instance, "pm2_env"), "watch"));
@@ -131,7 +156,8 @@ static void cell_watching(json_t *instance, char *out)
     snprintf(out, CELL_BYTES, "%s", on ? "enabled" : "disabled");
 }
 
-/* pm2's, in its order. The least important go first where there is little room. */
+/* pm2's, in its order, and two that are shown on request. The least important go first where there
+ * is little room. */
 static const struct column {
     const char *title;
     void (*cell)(json_t *instance, char *out);
@@ -148,6 +174,8 @@ static const struct column {
     {"status", cell_status, 9},
     {"cpu", cell_cpu, 8},
     {"mem", cell_memory, 8},
+    {"req/s", cell_requests, 8},
+    {"latency", cell_latency, 8},
     {"user", cell_user, 1},
     {"watching", cell_watching, 0},
 };
@@ -193,13 +221,29 @@ static void print_cell(FILE *out, const char *text, size_t width, const char *co
         fputc(' ', out);
 }
 
-static void measure(json_t *list, size_t *widths)
+static bool any_requests(json_t *list)
+{
+    json_t *instance;
+    size_t index;
+
+    json_array_foreach(list, index, instance)
+    {
+        if (json_object_get(instance, "requests") != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void measure(json_t *list, size_t *widths, bool requests)
 {
     char text[CELL_BYTES];
     json_t *instance;
     size_t index;
 
     for (size_t i = 0; i < COLUMNS; i++) {
+        widths[i] = 0;
+        if (!requests && (columns[i].cell == cell_requests || columns[i].cell == cell_latency))
+            continue;
         widths[i] = width_of(columns[i].title);
         json_array_foreach(list, index, instance)
         {
@@ -274,7 +318,7 @@ void app_list_print(FILE *out, json_t *list, const struct list_look *look)
         json_array_foreach(list, index, instance) print_mini(out, instance);
         return;
     }
-    measure(list, widths);
+    measure(list, widths, look->requests && any_requests(list));
     if (look->width > 0)
         make_fit(widths, look->width);
     print_rule(out, widths, "\xe2\x94\x8c", "\xe2\x94\xac", "\xe2\x94\x90");
@@ -330,6 +374,16 @@ static json_t *field_restarts(json_t *instance)
     return json_object_get(json_object_get(instance, "pm2_env"), "restart_time");
 }
 
+static json_t *field_requests(json_t *instance)
+{
+    return request_number(instance, "per_second");
+}
+
+static json_t *field_latency(json_t *instance)
+{
+    return request_number(instance, "latency_ms");
+}
+
 static const struct {
     const char *names;
     json_t *(*get)(json_t *instance);
@@ -338,6 +392,7 @@ static const struct {
     {"pid", field_pid},           {"cpu", field_cpu},
     {"memory mem", field_memory}, {"uptime", field_uptime},
     {"status", field_status},     {"restart restarts", field_restarts},
+    {"requests", field_requests}, {"latency", field_latency},
 };
 
 struct order {
@@ -446,6 +501,13 @@ void app_list_describe(FILE *out, json_t *instance)
     fprintf(out, "%-22s %s\n", "uptime", text);
     cell_memory(instance, text);
     fprintf(out, "%-22s %s\n", "memory", text);
+    if (json_object_get(instance, "requests") != NULL) {
+        describe_value(out, "requests", request_number(instance, "total"));
+        cell_requests(instance, text);
+        fprintf(out, "%-22s %s\n", "requests/s", text);
+        cell_latency(instance, text);
+        fprintf(out, "%-22s %s\n", "latency", text);
+    }
     for (size_t i = 0; i < COUNT(names); i++)
         describe_value(out, names[i], json_object_get(env, names[i]));
     if (text_at(env, "last_error_lines")[0] != '\0')

@@ -9,6 +9,7 @@
 struct list_look {
     bool colour;
     bool mini;      /* pm2's --mini-list: lines instead of a table */
+    bool requests;  /* with how many and how fast, if any app is asked by a balancer */
     unsigned width; /* of the terminal; 0: as wide as need be */
 };
 

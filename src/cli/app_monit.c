@@ -89,7 +89,8 @@ static void put_table(struct monit *monit, json_t *list)
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
-    struct list_look look = {.colour = monit->colour, .width = monit->size.ws_col};
+    struct list_look look = {
+        .colour = monit->colour, .requests = true, .width = monit->size.ws_col};
 
     if (out == NULL)
         return;

@@ -26,9 +26,16 @@ struct linked_app *linked_app_find(struct app_link *link, struct slice name);
 /* A line to the runner, if it is there. Takes `message`. */
 void app_link_say(struct master *master, json_t *message);
 
-/* app_loads.c: "NAME REQUESTS WAITING QUEUE_US", then lines "ID ACTIVE", which become members of
- * `active`. False: it makes no sense. */
-bool worker_load_parse(struct slice text, struct slice *name, uint64_t numbers[3], json_t *active);
+/* app_loads.c: "NAME REQUESTS WAITING QUEUE_US", then lines "ID ACTIVE ANSWERED BUSY_US", which
+ * become members of `active` and, where something was answered, of `answered`. A worker of an
+ * earlier version says nothing after ACTIVE. False: it makes no sense. */
+struct worker_says {
+    struct slice name; /* in the text */
+    uint64_t requests, waiting, queue_us;
+    json_t *active;   /* owned by the caller: {"ID": requests} */
+    json_t *answered; /* ... {"ID": [requests, microseconds]} */
+};
+bool worker_load_parse(struct slice text, struct worker_says *says);
 
 /* app_apply.c */
 void app_apply_init(struct master *master);

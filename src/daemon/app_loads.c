@@ -17,16 +17,24 @@ struct worker_load {
     struct list link; /* in worker->app_loads */
     char *name;       /* owned */
     uint64_t version;
-    uint64_t numbers[3]; /* requests, waiting, queue_us */
-    json_t *active;      /* owned: {"ID": requests} */
+    struct worker_says says; /* its JSON is owned; its name means nothing any more */
 };
 
 static void load_free(struct worker_load *load)
 {
-    list_remove(&load->link);
-    json_decref(load->active);
+    json_decref(load->says.active);
+    json_decref(load->says.answered);
     free(load->name);
     free(load);
+}
+
+static json_t *pair(json_int_t a, json_int_t b)
+{
+    json_t *list = json_array();
+
+    json_array_append_new(list, json_integer(a));
+    json_array_append_new(list, json_integer(b));
+    return list;
 }
 
 static bool take_number(struct slice *rest, uint64_t *number)
@@ -44,35 +52,44 @@ static bool take_number(struct slice *rest, uint64_t *number)
     return true;
 }
 
-/* "ID ACTIVE" */
-static bool take_active(struct slice line, json_t *active)
+/* "ID ACTIVE", and perhaps " ANSWERED BUSY_US" */
+static bool take_instance(struct slice line, struct worker_says *says)
 {
-    struct slice id = slice_head(line, line.len);
-    uint64_t number;
-    uint64_t requests;
-    size_t len;
+    struct slice id = line;
+    uint64_t number, requests, answered, busy_us;
 
-    if (!take_number(&line, &number) || !take_number(&line, &requests) || line.data != NULL)
+    if (!take_number(&line, &number) || !take_number(&line, &requests))
         return false;
-    len = (size_t)((const char *)memchr(id.data, ' ', id.len) - id.data);
-    return json_object_setn_new(active, id.data, len, json_integer((json_int_t)requests)) == 0;
+    id.len = (size_t)((const char *)memchr(id.data, ' ', id.len) - id.data);
+    if (json_object_setn_new(says->active, id.data, id.len, json_integer((json_int_t)requests)) !=
+        0)
+        return false;
+    if (line.data == NULL)
+        return true;
+    if (!take_number(&line, &answered) || !take_number(&line, &busy_us) || line.data != NULL)
+        return false;
+    return answered == 0 ||
+           json_object_setn_new(says->answered, id.data, id.len,
+                                pair((json_int_t)answered, (json_int_t)busy_us)) == 0;
 }
 
-bool worker_load_parse(struct slice text, struct slice *name, uint64_t numbers[3], json_t *active)
+bool worker_load_parse(struct slice text, struct worker_says *says)
 {
+    uint64_t *numbers[] = {&says->requests, &says->waiting, &says->queue_us};
     struct slice line;
     struct slice head;
 
-    if (!slice_split(&text, '\n', &head) || !slice_split(&head, ' ', name) || name->len == 0)
+    if (!slice_split(&text, '\n', &head) || !slice_split(&head, ' ', &says->name) ||
+        says->name.len == 0)
         return false;
-    for (int i = 0; i < 3; i++) {
-        if (!take_number(&head, &numbers[i]))
+    for (size_t i = 0; i < COUNT(numbers); i++) {
+        if (!take_number(&head, numbers[i]))
             return false;
     }
     if (head.data != NULL)
         return false;
     while (slice_split(&text, '\n', &line)) {
-        if (line.len > 0 && !take_active(line, active))
+        if (line.len > 0 && !take_instance(line, says))
             return false;
     }
     return true;
@@ -95,6 +112,7 @@ static struct worker_load *load_of(struct worker_process *worker, const char *na
     load->name = strdup(name);
     if (load->name != NULL)
         return load;
+    list_remove(&load->link);
     load_free(load);
     return NULL;
 }
@@ -112,13 +130,29 @@ static void add_actives(json_t *sum, json_t *actives)
     }
 }
 
+static void add_answered(json_t *sum, json_t *more)
+{
+    const char *id;
+    json_t *value;
+
+    json_object_foreach(more, id, value)
+    {
+        json_t *before = json_object_get(sum, id);
+        json_int_t numbers[2];
+
+        for (size_t i = 0; i < COUNT(numbers); i++)
+            numbers[i] = json_integer_value(json_array_get(before, i)) +
+                         json_integer_value(json_array_get(value, i));
+        json_object_set_new(sum, id, pair(numbers[0], numbers[1]));
+    }
+}
+
 /* The runner knows of one balancer: us. With an old worker that drains, the sum is what counts; and
  * what both know is what the one knows who is behind. */
 static void pass_on(struct master *master, const char *name)
 {
-    uint64_t numbers[3] = {0, 0, 0};
+    struct worker_says sum = {.active = json_object(), .answered = json_object()};
     uint64_t version = UINT64_MAX;
-    json_t *active = json_object();
 
     list_each(it, keep, &master->workers)
     {
@@ -130,18 +164,21 @@ static void pass_on(struct master *master, const char *name)
 
             if (strcmp(load->name, name) != 0)
                 continue;
-            numbers[0] += load->numbers[0];
-            numbers[1] += load->numbers[1];
-            numbers[2] = load->numbers[2] > numbers[2] ? load->numbers[2] : numbers[2];
+            sum.requests += load->says.requests;
+            sum.waiting += load->says.waiting;
+            if (load->says.queue_us > sum.queue_us)
+                sum.queue_us = load->says.queue_us;
             version = load->version < version ? load->version : version;
-            add_actives(active, load->active);
+            add_actives(sum.active, load->says.active);
+            add_answered(sum.answered, load->says.answered);
         }
     }
     app_link_say(master,
-                 json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "do", "load", "app", name,
+                 json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "do", "load", "app", name,
                            "version", (json_int_t)(version == UINT64_MAX ? 0 : version), "requests",
-                           (json_int_t)numbers[0], "waiting", (json_int_t)numbers[1], "queue_us",
-                           (json_int_t)numbers[2], "active", active));
+                           (json_int_t)sum.requests, "waiting", (json_int_t)sum.waiting, "queue_us",
+                           (json_int_t)sum.queue_us, "active", sum.active, "answered",
+                           sum.answered));
 }
 
 static void complain(const struct worker_process *worker)
@@ -150,31 +187,37 @@ static void complain(const struct worker_process *worker)
               "worker process %d says of an app what makes no sense", (int)worker->pid);
 }
 
+/* Takes what is owned in `says`. */
+static void take_says(struct worker_process *worker, const struct worker_says *says,
+                      uint64_t version)
+{
+    struct linked_app *app = linked_app_find(&worker->master->apps, says->name);
+    /* one that is gone meanwhile is no error */
+    struct worker_load *load = app == NULL ? NULL : load_of(worker, app->name);
+
+    if (load == NULL) {
+        json_decref(says->active);
+        json_decref(says->answered);
+        return;
+    }
+    json_decref(load->says.active);
+    json_decref(load->says.answered);
+    load->says = *says;
+    load->version = version;
+    pass_on(worker->master, load->name);
+}
+
 void app_link_load(struct worker_process *worker, struct slice text, uint64_t version)
 {
-    struct linked_app *app = NULL;
-    struct worker_load *load = NULL;
-    json_t *active = json_object();
-    uint64_t numbers[3];
-    struct slice name;
+    struct worker_says says = {.active = json_object(), .answered = json_object()};
 
-    if (!worker_load_parse(text, &name, numbers, active)) {
-        complain(worker);
-        json_decref(active);
+    if (worker_load_parse(text, &says)) {
+        take_says(worker, &says, version);
         return;
     }
-    app = linked_app_find(&worker->master->apps, name); /* one that is gone meanwhile is no error */
-    if (app != NULL)
-        load = load_of(worker, app->name);
-    if (load == NULL) {
-        json_decref(active);
-        return;
-    }
-    json_decref(load->active);
-    load->active = active;
-    load->version = version;
-    memcpy(load->numbers, numbers, sizeof numbers);
-    pass_on(worker->master, load->name);
+    complain(worker);
+    json_decref(says.active);
+    json_decref(says.answered);
 }
 
 void app_link_wanted(struct worker_process *worker, struct slice name)
@@ -193,8 +236,6 @@ void app_link_forget(struct worker_process *worker)
         struct worker_load *load = container_of(first, struct worker_load, link);
 
         pass_on(worker->master, load->name);
-        json_decref(load->active);
-        free(load->name);
-        free(load);
+        load_free(load);
     }
 }

@@ -2,6 +2,7 @@
 
 import collections
 import os
+import re
 import subprocess
 import threading
 from signal import SIGKILL, SIGUSR2
@@ -11,6 +12,7 @@ import pytest
 from harness import wait
 from harness.client import Client
 from harness.runner import Runner
+from harness.terminal import on_terminal
 
 # Each answers with its pid and what was posted, after a moment.
 NODE = """
@@ -324,3 +326,30 @@ def test_update_of_the_runner(balanced, runner):
         runner.ok("reload", "web")
     assert traffic.failed == [], site.error_log()[-3000:]
     assert before.isdisjoint(pids(runner))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_how_many_requests_and_how_fast(balanced, runner, runtime):
+    """Each instance's requests are counted, over an update of the runner too; their rate and mean
+    latency are shown by monit, on a narrow screen too, and by describe."""
+    site = balanced(runtime, "instances 2;", delay=20)
+
+    def requests(key):
+        return [app["requests"][key] for app in runner.list()]
+
+    with Traffic(site) as traffic:
+        wait.until(lambda: min(requests("per_second")) > 0, "a rate")
+        assert min(requests("latency_ms")) >= 20 and max(requests("latency_ms")) < 10000
+        runner.ok("update")
+        assert min(requests("total")) > 0
+        traffic.more(50)
+        for columns in (200, 60):
+            text = on_terminal(runner, "monit", columns=columns, until="quit")
+            assert "req/s" in text and "latency" in text and "ms " in text
+        assert re.search(r"latency +[0-9.]+ms", runner.ok("describe", "web"))
+    assert traffic.failed == []
+    answered = traffic.counts["GET"] + traffic.counts["POST"]
+    wait.until(lambda: answered * 0.5 < sum(requests("total")) <= answered + 2, "all to be counted")
+    wait.until(lambda: max(requests("per_second")) == 0, "silence", wait.TIMEOUT * 2)
+    assert runner.ok("ls", "--sort", "requests:desc").count("web") == 2
+    assert "req/s" not in runner.ok("ls")

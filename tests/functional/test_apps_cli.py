@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 from signal import SIGKILL
 import socket
@@ -14,6 +13,7 @@ import pytest
 
 from harness import wait
 from harness.site import program
+from harness.terminal import on_terminal
 
 
 def sleeper(name, **more):
@@ -134,25 +134,6 @@ def test_jlist_shape(runner):
     assert env["pm_err_log_path"] == str(runner.home / "logs/app-error.log")
     assert env["pm_pid_path"] == str(runner.home / "pids/app-0.pid")
     assert env["username"] and env["namespace"] == "default" and env["version"] == "N/A"
-
-
-def on_terminal(runner, *args, columns, until):
-    """The output on a terminal of that width, until a text is in it."""
-    master, slave = pty.openpty()
-    environment = runner.environment()
-    environment.pop("NO_COLOR", None)
-    subprocess.run(["stty", "cols", str(columns), "rows", "20"], stdin=slave, check=True)
-    process = subprocess.Popen(
-        [program(), *args], stdin=slave, stdout=slave, stderr=slave, env=environment
-    )
-    os.close(slave)
-    text = b""
-    while until.encode() not in text:
-        text += os.read(master, 65536)
-    process.kill()
-    process.wait()
-    os.close(master)
-    return text.decode()
 
 
 def test_narrow_terminal(runner):

@@ -8,15 +8,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    json_t *active = json_object();
-    uint64_t numbers[3];
-    struct slice name;
+    struct worker_says says = {.active = json_object(), .answered = json_object()};
 
-    if (active != NULL &&
-        worker_load_parse(slice_make((const char *)data, size), &name, numbers, active)) {
-        assert(name.len > 0 && name.len < size);
-        assert(json_object_size(active) * 4 <= size);
+    if (says.active != NULL && says.answered != NULL &&
+        worker_load_parse(slice_make((const char *)data, size), &says)) {
+        assert(says.name.len > 0 && says.name.len < size);
+        assert(json_object_size(says.active) * 4 <= size);
+        assert(json_object_size(says.answered) <= json_object_size(says.active));
     }
-    json_decref(active);
+    json_decref(says.active);
+    json_decref(says.answered);
     return 0;
 }

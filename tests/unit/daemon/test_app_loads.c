@@ -5,18 +5,22 @@
 
 TEST(loads_are_numbers)
 {
-    uint64_t numbers[3];
-    struct slice name;
-    json_t *active = json_object();
+    struct worker_says says = {.active = json_object(), .answered = json_object()};
+    json_t *answered;
 
-    CHECK(worker_load_parse(slice_of("web 10 2 1500\n7 3\n12 0\n"), &name, numbers, active));
-    CHECK_SLICE(name, "web");
-    CHECK_EQ(numbers[0], 10u);
-    CHECK_EQ(numbers[1], 2u);
-    CHECK_EQ(numbers[2], 1500u);
-    CHECK_EQ(json_object_size(active), 2u);
-    CHECK_EQ(json_integer_value(json_object_get(active, "7")), 3);
-    json_decref(active);
+    CHECK(worker_load_parse(slice_of("web 10 2 1500\n7 3\n12 0 0 0\n13 1 5 2500\n"), &says));
+    CHECK_SLICE(says.name, "web");
+    CHECK_EQ(says.requests, 10u);
+    CHECK_EQ(says.waiting, 2u);
+    CHECK_EQ(says.queue_us, 1500u);
+    CHECK_EQ(json_object_size(says.active), 3u);
+    CHECK_EQ(json_integer_value(json_object_get(says.active, "7")), 3);
+    CHECK_EQ(json_object_size(says.answered), 1u);
+    answered = json_object_get(says.answered, "13");
+    CHECK_EQ(json_integer_value(json_array_get(answered, 0)), 5);
+    CHECK_EQ(json_integer_value(json_array_get(answered, 1)), 2500);
+    json_decref(says.active);
+    json_decref(says.answered);
 }
 
 TEST(what_is_no_load_is_refused)
@@ -34,6 +38,9 @@ TEST(what_is_no_load_is_refused)
         " 1 2 3",
         "web 1 2 3\n7",
         "web 1 2 3\n7 8 9",
+        "web 1 2 3\n7 8 9 10 11",
+        "web 1 2 3\n7 8 9 -1",
+        "web 1 2 3\n7 8 9 ",
         "web 1 2 3\nx 1",
         "web 1 2 3\n7 -1",
         "web 1 2 3\n 1",
@@ -41,11 +48,10 @@ TEST(what_is_no_load_is_refused)
     };
 
     for (size_t i = 0; i < COUNT(texts); i++) {
-        json_t *active = json_object();
-        uint64_t numbers[3];
-        struct slice name;
+        struct worker_says says = {.active = json_object(), .answered = json_object()};
 
-        CHECK(!worker_load_parse(slice_of(texts[i]), &name, numbers, active), "%s", texts[i]);
-        json_decref(active);
+        CHECK(!worker_load_parse(slice_of(texts[i]), &says), "%s", texts[i]);
+        json_decref(says.active);
+        json_decref(says.answered);
     }
 }
