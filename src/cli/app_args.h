@@ -43,7 +43,9 @@ struct app_args {
     const char *format; /* of logs: pm2's word for "key=value" lines */
     /* of startup; `user` empty: --user alone, systemd's manager of the user */
     const char *user, *user_home, *service_name, *root;
-    const char *domain, *path, *listen;         /* of start; domain also of delete */
+    const char *domain, *path, *listen; /* of start; domain also of delete */
+    bool tls;                           /* of start, as the next two */
+    const char *certificate, *certificate_key;
     const char *port, *login, *password, *file; /* of serve; file of hosts, resurrect */
 };
 

@@ -4,12 +4,14 @@
 #include "base/file.h"
 #include "base/list.h"
 #include "cli/app_args.h"
+#include "cli/cert.h"
 #include "cli/home.h"
 #include "cli/hosts.h"
 #include "cli/site.h"
 #include "cli/site_server.h"
 #include "event/address.h"
 #include "event/socket.h"
+#include "tls/issue.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +19,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHANGES_MAX = 1024, PORT_FIRST = 8080, PORT_LAST = 8180 };
+enum {
+    CHANGES_MAX = 1024,
+    PORT_HTTP = 80,
+    PORT_TLS = 443,
+    PORT_FIRST = 8080,
+    PORT_TLS_FIRST = 8443,
+    PORTS_TRIED = 100,
+};
 
 /* Files as they were, for when the server does not like what they are. */
 struct changes {
@@ -142,33 +151,44 @@ static enum port_answer try_port(int port)
     return PORT_FREE;
 }
 
+struct listen_search {
+    const struct site *asking;
+    char listen[SITE_NAME_BYTES];
+};
+
 static bool take_listen(void *context, struct site *site)
 {
-    char *listen = context;
+    struct listen_search *search = context;
 
-    if (listen[0] == '\0')
-        snprintf(listen, SITE_NAME_BYTES, "%s", site->listen);
+    if (search->listen[0] == '\0' && site->tls == search->asking->tls &&
+        strcmp(site->domain, search->asking->domain) != 0)
+        snprintf(search->listen, sizeof search->listen, "%s", site->listen);
     return true;
 }
 
-/* Where the other sites are; else 80; else, where that is not for us, a port of our own. */
+/* Where the other sites are; else 80 or 443; else, where that is not for us, a port of our own. */
 static bool choose_listen(struct site *site)
 {
-    site_each(home_path(), take_listen, site->listen);
+    struct listen_search search = {.asking = site};
+    int usual = site->tls ? PORT_TLS : PORT_HTTP;
+    int first = site->tls ? PORT_TLS_FIRST : PORT_FIRST;
+
+    site_each(home_path(), take_listen, &search);
+    memcpy(site->listen, search.listen, sizeof site->listen);
     if (site->listen[0] != '\0')
         return true;
-    if (try_port(80) != PORT_FORBIDDEN) {
-        snprintf(site->listen, sizeof site->listen, "80");
+    if (try_port(usual) != PORT_FORBIDDEN) {
+        snprintf(site->listen, sizeof site->listen, "%d", usual);
         return true;
     }
-    for (int port = PORT_FIRST; port <= PORT_LAST; port++) {
+    for (int port = first; port <= first + PORTS_TRIED; port++) {
         if (try_port(port) != PORT_FREE)
             continue;
         snprintf(site->listen, sizeof site->listen, "%d", port);
-        printf("Port 80 needs root's right: using %d.\n", port);
+        printf("Port %d needs root's right: using %d.\n", usual, port);
         return true;
     }
-    fputs("pelayan: no port from 8080 on is free: choose one with --listen\n", stderr);
+    fprintf(stderr, "pelayan: no port from %d on is free: choose one with --listen\n", first);
     return false;
 }
 
@@ -179,16 +199,49 @@ static const char *path_of(const struct app_args *args)
     return args->path == NULL ? "/" : args->path;
 }
 
+static bool needs_domain(const struct app_args *args)
+{
+    const char *option = args->path != NULL          ? "--path"
+                         : args->listen != NULL      ? "--listen"
+                         : args->tls                 ? "--tls"
+                         : args->certificate != NULL ? "--certificate"
+                                                     : "--certificate-key";
+
+    if (args->path == NULL && args->listen == NULL && !args->tls && args->certificate == NULL &&
+        args->certificate_key == NULL)
+        return true;
+    fprintf(stderr, "pelayan: %s needs a --domain\n", option);
+    return false;
+}
+
+/* A certificate has to come from somewhere: from us only for names that are nobody's. */
+static bool check_tls(const struct app_args *args)
+{
+    bool given = args->certificate != NULL;
+
+    if (given != (args->certificate_key != NULL))
+        fputs("pelayan: --certificate and --certificate-key belong together\n", stderr);
+    else if (given && !args->tls)
+        fputs("pelayan: --certificate needs --tls\n", stderr);
+    else if (args->tls && !given && !issue_name_is_local(args->domain))
+        fprintf(stderr,
+                "pelayan: %s is a public name, for which our own authority makes no certificate."
+                " Let a public one\n         make it, and add --certificate FILE"
+                " --certificate-key FILE. For a trial, \"pelayan cert selfsigned\n         %s\""
+                " makes one that browsers warn about.\n",
+                args->domain, args->domain);
+    else
+        return true;
+    return false;
+}
+
 bool app_site_check(const struct app_args *args, const char *app)
 {
     struct address address;
 
-    if (args->domain == NULL && (args->path != NULL || args->listen != NULL))
-        fprintf(stderr, "pelayan: %s needs a --domain\n",
-                args->path != NULL ? "--path" : "--listen");
-    else if (args->domain == NULL)
-        return true;
-    else if (!site_domain_fits(args->domain))
+    if (args->domain == NULL)
+        return needs_domain(args);
+    if (!site_domain_fits(args->domain))
         fprintf(stderr, "pelayan: \"%s\" is no domain: one like shop.example or shop.localhost\n",
                 args->domain);
     else if (!site_path_fits(path_of(args)))
@@ -204,7 +257,7 @@ bool app_site_check(const struct app_args *args, const char *app)
                 " digits, \"-\", \"_\" and \".\"\n",
                 app);
     else
-        return true;
+        return check_tls(args);
     return false;
 }
 
@@ -212,52 +265,94 @@ static void say_address(const struct site *site, const char *app, const char *pa
 {
     const char *colon = strrchr(site->listen, ':');
     const char *port = colon == NULL ? site->listen : colon + 1;
-    bool usual = strcmp(port, "80") == 0;
+    bool usual = strcmp(port, site->tls ? "443" : "80") == 0;
 
-    printf("http://%s%s%s%s is served by \"%s\" (%s)\n", site->domain, usual ? "" : ":",
-           usual ? "" : port, path, app, site->file);
+    printf("%s://%s%s%s%s is served by \"%s\" (%s)\n", site->tls ? "https" : "http", site->domain,
+           usual ? "" : ":", usual ? "" : port, path, app, site->file);
     if (!hosts_knows(site->domain))
         printf("Should %s not lead to this machine yet: pelayan hosts --write %s\n", site->domain,
                site->domain);
 }
 
 /* What somebody has edited is theirs; they are told what would have been written. */
-static bool leave_edited(const struct site *site, const char *app, const char *path)
+static bool leave_edited(const struct site *site, const struct app_args *args, const char *app)
 {
-    fprintf(stderr,
-            "pelayan: %s was edited by somebody and is left alone. What it would need:\n\n"
-            "    location %s {\n        proxy_pass http://%s;\n    }\n\n",
-            site->file, path, app);
+    fprintf(stderr, "pelayan: %s was edited by somebody and is left alone. What it would need:\n\n",
+            site->file);
+    if (args->tls)
+        site_print_listen(stderr, site);
+    fprintf(stderr, "    location %s {\n        proxy_pass http://%s;\n    }\n\n", path_of(args),
+            app);
     return false;
+}
+
+static bool take_file(char out[PATH_MAX], const char *path)
+{
+    if (realpath(path, out) == NULL || access(out, R_OK) != 0)
+        return complain("read", path);
+    if (site_file_fits(out))
+        return true;
+    fprintf(stderr, "pelayan: \"%s\" cannot stand in a configuration: give the file another name\n",
+            out);
+    return false;
+}
+
+/* The certificate that was named, or one of our own authority. False: message printed. */
+static bool take_certificate(struct site *site, const struct app_args *args)
+{
+    struct cert_paths paths;
+
+    site->tls = true;
+    if (args->certificate != NULL)
+        return take_file(site->certificate, args->certificate) &&
+               take_file(site->certificate_key, args->certificate_key);
+    return cert_for_local_name(site->domain, &paths) &&
+           take_file(site->certificate, paths.certificate) &&
+           take_file(site->certificate_key, paths.key);
+}
+
+/* Where it listens, and with what. False: message printed. */
+static bool choose_place(struct site *site, const struct app_args *args)
+{
+    bool moves = args->tls && !site->tls;
+
+    if (args->tls && !take_certificate(site, args))
+        return false;
+    if (args->listen != NULL)
+        snprintf(site->listen, sizeof site->listen, "%s", args->listen);
+    else if (moves || site->listen[0] == '\0')
+        return choose_listen(site);
+    return true;
 }
 
 bool app_site_add(const struct run_options *options, const struct app_args *args, const char *app)
 {
-    const char *path = path_of(args);
     struct site site;
     struct site_route *route;
+    bool had_tls;
 
     if (!site_load(&site, home_path(), args->domain))
         return false;
-    route = site_find(&site, path);
-    if (site.edited && (route == NULL || strcmp(route->app, app) != 0))
-        return leave_edited(&site, app, path);
+    had_tls = site.tls;
+    route = site_find(&site, path_of(args));
+    if (!(site.edited && had_tls) && !choose_place(&site, args))
+        return false;
+    if (site.edited && (route == NULL || strcmp(route->app, app) != 0 || (args->tls && !had_tls)))
+        return leave_edited(&site, args, app);
     if (route == NULL && site.route_count == SITE_ROUTES_MAX) {
         fprintf(stderr, "pelayan: %s has %d paths already\n", site.file, SITE_ROUTES_MAX);
         return false;
     }
     if (route == NULL)
         route = &site.routes[site.route_count++];
-    snprintf(route->path, sizeof route->path, "%s", path);
+    snprintf(route->path, sizeof route->path, "%s", path_of(args));
     snprintf(route->app, sizeof route->app, "%s", app);
-    if (args->listen != NULL)
-        snprintf(site.listen, sizeof site.listen, "%s", args->listen);
-    else if (site.listen[0] == '\0' && !choose_listen(&site))
-        return false;
     if (site.edited ? !site_server_apply(options, &site) : !put(options, &site))
         return false;
     if (!args->silent)
-        say_address(&site, app, path);
+        say_address(&site, app, path_of(args));
+    if (!args->silent && args->tls && args->certificate == NULL)
+        puts("Browsers and curl take its certificate without a warning after: pelayan cert trust");
     return true;
 }
 

@@ -1,9 +1,9 @@
 /* What the files of `pelayan cert` share. Runs in: the process the user started. */
 #pragma once
 
+#include "cli/cert.h"
 #include "tls/inspect.h"
 
-#include <limits.h>
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,11 +51,6 @@ void cert_subjects_free(struct cert_subject *list);
 STACK_OF(X509) * cert_fetch(const char *host, struct cert_findings *findings);
 
 /* ---- cert_make.c, cert_trust.c */
-
-struct cert_paths { /* of a certificate and its key */
-    char certificate[PATH_MAX];
-    char key[PATH_MAX];
-};
 
 /* The authority of this user, made now if there was none. False: message printed. */
 bool cert_authority(struct cert_paths *paths);

@@ -16,6 +16,7 @@
 enum {
     AUTHORITY_DAYS = 3650,
     LEAF_DAYS = 397, /* browsers refuse those of more than 398 */
+    RENEW_DAYS = 30, /* one with less than this is made anew */
     TEXT_BYTES_MAX = 16384,
 };
 
@@ -162,6 +163,65 @@ static void tell(const struct cert_paths *paths, bool local)
         fputs("Browsers and curl take it without a warning after: pelayan cert trust\n", stderr);
 }
 
+/* What is in a file; NULL: no certificate. */
+static struct cert_subject *read_subject(const char *path, const char *key)
+{
+    struct cert_subject *subject = NULL;
+
+    if (cert_subject_of_file(path, key, RENEW_DAYS, &subject) && subject->chain != NULL)
+        return subject;
+    cert_subjects_free(subject);
+    return NULL;
+}
+
+/* Is it there, for this name, with its key, for a while yet, and signed by the authority that we
+ * have now? */
+static bool is_good(const struct cert_paths *paths, const char *name)
+{
+    struct cert_subject *subject = read_subject(paths->certificate, paths->key);
+    struct cert_subject *issuer = NULL;
+    struct cert_paths authority;
+    bool good = false;
+
+    if (subject != NULL && cert_authority(&authority))
+        issuer = read_subject(authority.certificate, NULL);
+    if (issuer != NULL) {
+        X509 *leaf = sk_X509_value(subject->chain, 0);
+
+        inspect_name(leaf, slice_of(name), &subject->findings);
+        good = cert_worst(&subject->findings) == CERT_FINE &&
+               X509_verify(leaf, X509_get0_pubkey(sk_X509_value(issuer->chain, 0))) == 1;
+    }
+    cert_subjects_free(issuer);
+    cert_subjects_free(subject);
+    return good;
+}
+
+/* False: message printed. */
+static bool make_pair(const struct issue_wish *wish, const struct cert_paths *paths)
+{
+    struct issued issued = {0};
+    bool ok = (issue_leaf(wish, &issued) || cannot_make()) && write_pair(paths, &issued);
+
+    issued_fini(&issued);
+    return ok;
+}
+
+bool cert_for_local_name(const char *name, struct cert_paths *paths)
+{
+    struct issue_wish wish = {.names = &name, .name_count = 1, .days = LEAF_DAYS};
+    struct keypair *authority = NULL;
+    bool ok = check_names(&wish, true) && paths_of(NULL, "certs", name, paths);
+
+    if (ok && is_good(paths, name))
+        return true;
+    ok = ok && (authority = load_authority()) != NULL;
+    wish.issuer = authority;
+    ok = ok && make_pair(&wish, paths);
+    keypair_unref(authority);
+    return ok;
+}
+
 int cert_make(const struct cert_args *args, bool local)
 {
     struct issue_wish wish = {.names = args->word_count > 0 ? args->words : default_names,
@@ -170,15 +230,13 @@ int cert_make(const struct cert_args *args, bool local)
                               .rsa = args->rsa};
     struct keypair *authority = NULL;
     struct cert_paths paths;
-    struct issued issued = {0};
     bool ok = check_names(&wish, local) && paths_of(args->out, "certs", wish.names[0], &paths) &&
               (!local || (authority = load_authority()) != NULL);
 
     wish.issuer = authority;
-    ok = ok && (issue_leaf(&wish, &issued) || cannot_make()) && write_pair(&paths, &issued);
+    ok = ok && make_pair(&wish, &paths);
     if (ok)
         tell(&paths, local);
-    issued_fini(&issued);
     keypair_unref(authority);
     return ok ? 0 : 1;
 }

@@ -49,6 +49,12 @@ bool site_app_fits(const char *text)
     return consists_of(text, "-._");
 }
 
+/* It stands in quotes, where some of this would mean something. */
+bool site_file_fits(const char *text)
+{
+    return text[0] == '/' && strpbrk(text, "\"\\$\n\r") == NULL;
+}
+
 struct site_route *site_find(struct site *site, const char *path)
 {
     for (size_t i = 0; i < site->route_count; i++) {
@@ -85,11 +91,24 @@ static void read_location(struct site *site, const struct node *location)
     }
 }
 
+static void read_listen(struct site *site, const struct node *node)
+{
+    if (site->listen[0] != '\0')
+        return;
+    copy_word(site->listen, word_text(node->words[1]));
+    for (unsigned i = 2; i < node->word_count; i++)
+        site->tls = site->tls || slice_eq(word_text(node->words[i]), slice_of("ssl"));
+}
+
 static void read_server(struct site *site, const struct node *server)
 {
     for (const struct node *node = server->children; node != NULL; node = node->next) {
-        if (is(node, "listen", 2) && site->listen[0] == '\0')
-            copy_word(site->listen, word_text(node->words[1]));
+        if (is(node, "listen", node->word_count) && node->word_count > 1)
+            read_listen(site, node);
+        else if (is(node, "ssl_certificate", 2))
+            snprintf(site->certificate, PATH_MAX, "%.*s", SLICE_ARG(word_text(node->words[1])));
+        else if (is(node, "ssl_certificate_key", 2))
+            snprintf(site->certificate_key, PATH_MAX, "%.*s", SLICE_ARG(word_text(node->words[1])));
         else if (is(node, "location", 2) && site->route_count < SITE_ROUTES_MAX)
             read_location(site, node);
     }
@@ -237,6 +256,17 @@ static bool needs_upstream(const struct site *site, size_t index, const char *ho
     return !search.found;
 }
 
+void site_print_listen(FILE *out, const struct site *site)
+{
+    if (!site->tls)
+        fprintf(out, "    listen %s;\n", site->listen);
+    else
+        fprintf(out,
+                "    listen %s ssl;\n    http2 on;\n    ssl_certificate \"%s\";\n"
+                "    ssl_certificate_key \"%s\";\n    ssl_certificate_watch on;\n",
+                site->listen, site->certificate, site->certificate_key);
+}
+
 static void print_body(FILE *out, const struct site *site, const char *home)
 {
     for (size_t i = 0; i < site->route_count; i++) {
@@ -244,7 +274,9 @@ static void print_body(FILE *out, const struct site *site, const char *home)
             fprintf(out, "\nupstream %s {\n    app %s;\n}\n", site->routes[i].app,
                     site->routes[i].app);
     }
-    fprintf(out, "\nserver {\n    listen %s;\n    server_name %s;\n", site->listen, site->domain);
+    fprintf(out, "\nserver {\n");
+    site_print_listen(out, site);
+    fprintf(out, "    server_name %s;\n", site->domain);
     for (size_t i = 0; i < site->route_count; i++)
         fprintf(out,
                 "\n    location %s {\n        proxy_pass http://%s;\n"

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 enum { SITE_ROUTES_MAX = 64, SITE_NAME_BYTES = 256 };
 
@@ -22,6 +23,9 @@ struct site {
     char file[PATH_MAX];
     char domain[SITE_NAME_BYTES];
     char listen[SITE_NAME_BYTES];
+    bool tls; /* with these two */
+    char certificate[PATH_MAX];
+    char certificate_key[PATH_MAX];
     struct site_route routes[SITE_ROUTES_MAX];
     size_t route_count;
     bool exists;
@@ -32,6 +36,7 @@ struct site {
 bool site_domain_fits(const char *text);
 bool site_path_fits(const char *text);
 bool site_app_fits(const char *text);
+bool site_file_fits(const char *text);
 
 /* What the file of this domain says; an empty site if there is none. False: message printed. */
 bool site_load(struct site *site, const char *home, const char *domain);
@@ -42,6 +47,9 @@ bool site_each(const char *home, bool (*fn)(void *context, struct site *site), v
 
 /* The route of this path, or NULL. */
 struct site_route *site_find(struct site *site, const char *path);
+
+/* The lines of a server block that say where it listens, and with which certificate. */
+void site_print_listen(FILE *out, const struct site *site);
 
 /* Its file as text, malloc'ed; NULL: no memory. An upstream block is written for the apps for which
  * no other site of this home has one. */

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import socket
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
@@ -219,3 +221,88 @@ http {
     assert "two.test\n127.0.0.1 new.test\n# names" in second and second.endswith("::1 last.test\n")
     assert second.count("begin") == 1
     assert "cannot read" in runner.fails("-c", conf, "hosts", "--file", runner.dir)
+
+
+def get_tls(runner, port, host="shop.localhost", authority=None):
+    """As a client that trusts the runner's own authority, or the one given."""
+    context = ssl.create_default_context(
+        cafile=str(authority or runner.home / "ca" / "local-ca.crt"))
+    with socket.create_connection(("127.0.0.1", int(str(port))), wait.TIMEOUT) as plain:
+        with context.wrap_socket(plain, server_hostname=host) as client:
+            client.sendall(f"GET /x HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            return client.makefile("rb").read().decode().partition("\r\n\r\n")[2]
+
+
+def test_with_tls(runner, port):
+    """--tls: a certificate of the local authority, kept while it is good; other paths keep it."""
+    app(runner, "shop")
+    app(runner, "api")
+    command = ("start", "shop.js", "--domain", "shop.localhost", "--listen", port, "--tls")
+    out = runner.ok(*command)
+    assert f'https://shop.localhost:{port}/ is served by "shop"' in out and "cert trust" in out
+    assert get_tls(runner, port) == "shop 0 shop.localhost /x"
+    text = site_file(runner).read_text()
+    assert f"listen {port} ssl;" in text and "http2 on;" in text
+    key = runner.home / "certs" / "shop.localhost.key"
+    assert key.stat().st_mode & 0o777 == 0o600 and str(key) in text
+    before = (key.read_bytes(), runner.app("shop")["pid"])
+    runner.ok(*command)
+    assert (key.read_bytes(), runner.app("shop")["pid"]) == before
+    assert site_file(runner).read_text() == text
+    runner.ok("start", "api.js", "--domain", "shop.localhost", "--path", "/x")
+    assert get_tls(runner, port) == "api 0 shop.localhost /x"
+    runner.ok("start", "api", "--domain", "api.localhost", "--tls")
+    assert f"listen {port} ssl;" in site_file(runner, "api.localhost").read_text()
+    assert get_tls(runner, port, "api.localhost") == "api 0 api.localhost /x"
+
+
+def test_tls_comes_to_a_domain_that_is_there(runner, port):
+    """The plain port is left for a new one; an authority that is another one makes all anew."""
+    app(runner, "shop")
+    runner.ok("start", "shop.js", "--domain", "shop.localhost", "--listen", port)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        other = taken.getsockname()[1]
+    runner.ok("start", "shop", "--domain", "shop.localhost", "--tls", "--listen", other)
+    assert get_tls(runner, other) == "shop 0 shop.localhost /x"
+    with pytest.raises(OSError):
+        get(port)
+    key = runner.home / "certs" / "shop.localhost.key"
+    before = key.read_bytes()
+    for file in (runner.home / "ca").iterdir():
+        file.unlink()
+    runner.ok("start", "shop", "--domain", "shop.localhost", "--tls")
+    assert key.read_bytes() != before and get_tls(runner, other) == "shop 0 shop.localhost /x"
+
+
+def test_tls_for_public_names(runner, port):
+    """Our authority does not sign for them: it is said what to do, and a certificate can be named."""
+    app(runner, "shop")
+    start = ("start", "shop.js", "--domain", "shop.example", "--listen", port)
+    refused = runner.fails(*start, "--tls")
+    assert "public name" in refused and "--certificate FILE" in refused
+    assert runner.list() == []
+    assert "belong together" in runner.fails(*start, "--tls", "--certificate", "x.crt")
+    assert "needs --tls" in runner.fails(
+        *start, "--certificate", "x.crt", "--certificate-key", "x.key")
+    assert "--tls needs a --domain" in runner.fails("start", "shop.js", "--tls")
+    runner.ok("cert", "selfsigned", "shop.example", "--out", runner.dir)
+    files = ("--certificate", "shop.example.crt", "--certificate-key", "shop.example.key")
+    out = runner.ok(*start, "--tls", *files)
+    assert f"https://shop.example:{port}/" in out and "cert trust" not in out
+    assert get_tls(runner, port, "shop.example", runner.dir / "shop.example.crt") == (
+        "shop 0 shop.example /x")
+    assert 'cannot read "no.crt"' in runner.fails(
+        *start, "--tls", "--certificate", "no.crt", "--certificate-key", "no.key")
+    assert get_tls(runner, port, "shop.example", runner.dir / "shop.example.crt") == (
+        "shop 0 shop.example /x")
+
+
+def test_tls_and_an_edited_file(runner, port):
+    """What would be needed is said, with the certificate."""
+    app(runner, "shop")
+    runner.ok("start", "shop.js", "--domain", "shop.localhost", "--listen", port)
+    site_file(runner).write_text(site_file(runner).read_text() + "# mine\n")
+    message = runner.fails("start", "shop", "--domain", "shop.localhost", "--listen", port, "--tls")
+    assert f"listen {port} ssl;" in message and "ssl_certificate_key" in message
+    assert get(port).startswith("shop")
