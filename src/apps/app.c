@@ -18,12 +18,14 @@ enum {
     SAMPLE_EVERY_MS = 1000,
     TIDY_AFTER_MS = 100,
     LARGE_SAMPLES = 2,
+    MARK_PERCENT = 125, /* of max_memory_restart: growing too fast to wait for the next look */
     SCHEDULE_MAX_MS = 3600 * 1000,
     SCHEDULE_LATE_S = 30
 };
 
 static void on_sampling(struct deadline *deadline);
 static void on_tidying(struct deadline *deadline);
+static void on_memory_high(struct pressure *pressure, int watch);
 
 static bool make_folder(const char *home, const char *name)
 {
@@ -56,6 +58,7 @@ struct apps *apps_new(struct loop *loop, const char *home, const struct log *log
     apps->next_port = (unsigned)getpid() * 31; /* runners side by side begin at different ones */
     sinks_init(&apps->sinks, loop, log);
     groups_init(&apps->groups);
+    apps->pressure = (struct pressure){.loop = loop, .io = {.fd = -1}, .on_high = on_memory_high};
     apps->home = strdup(home);
     for (size_t i = 0; apps->home != NULL && i < COUNT(folders); i++) {
         if (make_folder(home, folders[i]))
@@ -83,6 +86,7 @@ void apps_free(struct apps *apps)
     deadline_disarm(&apps->sampling);
     deadline_disarm(&apps->tidying);
     sinks_fini(&apps->sinks);
+    pressure_fini(&apps->pressure);
     groups_fini(&apps->groups);
     free(apps->home);
     free(apps);
@@ -286,23 +290,72 @@ static bool is_too_large(struct instance *instance)
     return instance->too_large >= LARGE_SAMPLES;
 }
 
-/* Replaced one at a time: the others go on. */
-static void relieve(struct app *app)
+static void replace_large(struct instance *instance)
 {
     char why[REASON_BYTES];
 
+    instance->too_large = 0;
+    snprintf(why, sizeof why, "uses %llu MB, more than max_memory_restart: replacing it",
+             (unsigned long long)(instance->rss_bytes >> 20));
+    instance_replace(instance, why);
+}
+
+/* Replaced one at a time: the others go on. */
+static void relieve(struct app *app)
+{
     list_each(it, keep, &app->instances)
     {
         struct instance *instance = container_of(it, struct instance, link);
 
         if (!is_too_large(instance) || app->rollout != NULL)
             continue;
-        instance->too_large = 0;
-        snprintf(why, sizeof why, "uses %llu MB, more than max_memory_restart: replacing it",
-                 (unsigned long long)(instance->rss_bytes >> 20));
-        instance_replace(instance, why);
+        replace_large(instance);
         return; /* the list is another one now, perhaps */
     }
+}
+
+void app_watch_memory(struct instance *instance)
+{
+    struct apps *apps = instance->app->apps;
+    uint64_t max_bytes = instance->spec->max_memory_bytes;
+    char *events = NULL;
+
+    if (max_bytes > 0)
+        events = group_mark_memory(&apps->groups, instance->group, max_bytes / 100 * MARK_PERCENT);
+    instance->pressure = pressure_add(&apps->pressure, events);
+    free(events);
+}
+
+static struct instance *find_watched(const struct apps *apps, int watch)
+{
+    list_each(it, keep, (struct list *)&apps->apps)
+    {
+        struct app *app = container_of(it, struct app, link);
+
+        list_each(one, next, &app->instances)
+        {
+            struct instance *instance = container_of(one, struct instance, link);
+
+            if (instance->pressure == watch)
+                return instance;
+        }
+    }
+    return NULL;
+}
+
+/* Caches count at the kernel's mark, but not here: then it has taken them back, and all is well. */
+static void on_memory_high(struct pressure *pressure, int watch)
+{
+    struct apps *apps = container_of(pressure, struct apps, pressure);
+    struct instance *instance = find_watched(apps, watch);
+    uint64_t bytes;
+
+    if (instance == NULL || instance->state != STATE_ONLINE || instance->app->rollout != NULL ||
+        !group_memory(&apps->groups, instance->group, &bytes) ||
+        bytes <= instance->spec->max_memory_bytes)
+        return;
+    instance->rss_bytes = bytes;
+    replace_large(instance);
 }
 
 void apps_sample(struct apps *apps)

@@ -6,6 +6,7 @@
 #include "apps/cluster.h"
 #include "apps/cron.h"
 #include "apps/group.h"
+#include "apps/pressure.h"
 #include "apps/rate.h"
 #include "apps/ready.h"
 #include "apps/scale.h"
@@ -73,6 +74,7 @@ struct instance {
     char *group;        /* owned: the process's control group; NULL: none */
     bool group_killed;  /* it is of no further use */
     uint64_t oom_kills; /* in it, when the process was started */
+    int pressure;       /* the watch of its memory; -1: none */
     bool six;           /* its port accepts at ::1 only */
     unsigned serial;    /* of the process: what balancers call it */
     bool draining;      /* stopping: it gets no new request, and is signalled when none is left */
@@ -135,6 +137,7 @@ struct apps {
     struct list followers;
     struct sinks sinks;
     struct groups groups;
+    struct pressure pressure;
     struct deadline tidying; /* of groups whose last processes were still ending */
     struct deadline sampling;
     int next_id;
@@ -194,6 +197,7 @@ void apps_leave_if_empty(struct apps *apps);
 int apps_next_id(struct apps *apps);
 int apps_next_increment(const struct app *app);
 void apps_sample(struct apps *apps);
+void app_watch_memory(struct instance *instance); /* its process has been started, or taken over */
 void apps_drop_group(struct apps *apps, char *group); /* taken over; NULL is fine */
 
 /* operation.c: what is answered when several instances have come to rest. */

@@ -20,6 +20,8 @@ enum {
     LEAVING_MAX = 1024,
     END_TRIES = 100, /* at our own end, 2 ms each */
     CPU_PERIOD_US = 100000,
+    PROCESSES_PERCENT = 15, /* of what the machine can have: what a service may have, too */
+    PROCESSES_LEAST = 512,
 };
 
 /* ---- small files */
@@ -328,6 +330,27 @@ static bool have(bool controller, const char *what, struct diag *diag)
     return false;
 }
 
+/* An app that forks without end takes what it may have, not what the machine has. */
+static void bound_processes(const struct groups *groups, const char *name)
+{
+    char *folder = joined(groups->base, name);
+    char text[32];
+    long most = read_file("/proc/sys/kernel", "threads-max", text, sizeof text)
+                    ? strtol(text, NULL, 10)
+                    : 0;
+    long pids = read_file("/proc/sys/kernel", "pid_max", text, sizeof text) ? strtol(text, NULL, 10)
+                                                                            : 0;
+
+    if (pids < most)
+        most = pids;
+    most = most * PROCESSES_PERCENT / 100;
+    if (folder != NULL && most >= PROCESSES_LEAST) {
+        snprintf(text, sizeof text, "%ld", most);
+        write_file(folder, "pids.max", text);
+    }
+    free(folder);
+}
+
 bool group_limit(const struct groups *groups, const char *name, const struct group_limits *limits,
                  struct diag *diag)
 {
@@ -346,6 +369,8 @@ bool group_limit(const struct groups *groups, const char *name, const struct gro
             !put_limit(groups, name, "pids.max", value, diag))
             return false;
     }
+    if (limits->processes == 0 && usable && groups->pids)
+        bound_processes(groups, name);
     if (limits->cpu_percent > 0) {
         snprintf(value, sizeof value, "%d %d", limits->cpu_percent * (CPU_PERIOD_US / 100),
                  CPU_PERIOD_US);
@@ -383,6 +408,19 @@ bool group_kill(const struct groups *groups, const char *name)
 
     free(folder);
     return killed;
+}
+
+char *group_mark_memory(const struct groups *groups, const char *name, uint64_t bytes)
+{
+    char *folder = groups->memory && name != NULL ? joined(groups->base, name) : NULL;
+    char *events = NULL;
+    char value[32];
+
+    snprintf(value, sizeof value, "%llu", (unsigned long long)bytes);
+    if (folder != NULL && write_file(folder, "memory.high", value))
+        events = joined(folder, "memory.events");
+    free(folder);
+    return events;
 }
 
 /* Not the page cache, which the kernel takes back when it is needed. */

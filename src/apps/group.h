@@ -24,7 +24,7 @@ struct groups {
 
 struct group_limits {
     uint64_t memory_bytes; /* 0: none */
-    int processes;         /* 0: none */
+    int processes;         /* 0: so many that only a mistake has more, where that can be said */
     int cpu_percent;       /* of one CPU; 0: none */
 };
 
@@ -56,6 +56,10 @@ bool group_is_populated(const struct groups *groups, const char *name);
 
 /* SIGKILL to everything in it. False: the kernel cannot (before 5.14). */
 bool group_kill(const struct groups *groups, const char *name);
+
+/* Above so much the kernel slows the tree down and takes back what it can; its memory.events, whose
+ * path is malloc'ed, change then. NULL: there is no such thing here. */
+char *group_mark_memory(const struct groups *groups, const char *name, uint64_t bytes);
 
 /* Memory of the tree that cannot be dropped. False: not measured here. */
 bool group_memory(const struct groups *groups, const char *name, uint64_t *bytes);

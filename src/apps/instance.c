@@ -26,6 +26,7 @@ struct instance *instance_new(struct app *app, int id, int index)
                                   .index = index,
                                   .process = {.fd = -1},
                                   .input = -1,
+                                  .pressure = -1,
                                   .channel = {.io = {.fd = -1}},
                                   .timer = {.on_expire = on_timer}};
     instance->created_wall_ms = loop_clock(app->apps->loop)->wall_ms;

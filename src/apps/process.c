@@ -479,6 +479,7 @@ bool process_start(struct instance *instance)
         instance->disconnecting = false;
         instance->disconnected = false;
         write_pid_file(instance);
+        app_watch_memory(instance);
         ready_begin(&instance->probe);
     } else {
         int os_error = errno;
@@ -499,6 +500,8 @@ void process_forget(struct instance *instance)
     instance->draining = false;
     channel_close(&instance->channel);
     input_close(instance);
+    pressure_remove(&instance->app->apps->pressure, instance->pressure);
+    instance->pressure = -1;
     ready_end(&instance->probe);
     ready_end(&instance->live);
     if (instance->process.loop != NULL)
@@ -607,6 +610,7 @@ bool process_unpack(struct instance *instance, const json_t *from)
         input_close(instance);
         return false;
     }
+    app_watch_memory(instance);
     if (channel != NULL && channel_unpack(&instance->channel, loop, channel))
         use_channel(instance);
     return unpack_probe(instance, from);

@@ -238,3 +238,80 @@ def test_job(runner):
     assert runner.output("long") == "ran\n"
     assert "one starts a job" in runner.fails("start", "true", "--name", "x", "--schedule",
                                               "@daily", "--cron", "@daily")
+
+
+def controllers():
+    """What the kernel limits in our control group of version 2."""
+    group = group_of("self")
+    with contextlib.suppress(OSError, TypeError):
+        return (group / "cgroup.controllers").read_text().split() if groups_work() else []
+    return []
+
+
+needs_pids = pytest.mark.skipif(
+    "pids" not in controllers(), reason="cgroup v2 has no pids controller here, or is not ours")
+needs_memory = pytest.mark.skipif(
+    "memory" not in controllers(), reason="cgroup v2 has no memory controller here, or is not ours")
+
+FORKS_WITHOUT_END = r"""
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+    long count = 0;
+    for (;;) {
+        pid_t pid = fork();
+        if (pid == 0) { pause(); return 0; }
+        if (pid < 0) break;
+        count++;
+    }
+    printf("%ld and no more\n", count);
+    fflush(stdout);
+    pause();
+}
+"""
+
+
+@needs_pids
+@pytest.mark.parametrize("limit", [None, 50])
+def test_a_fork_bomb_is_held(runner, limit):
+    """It gets what its group may have, by default a part of what the machine has; the others and the
+    runner go on, and all of it ends with its app."""
+    source = runner.file("bomb.c", FORKS_WITHOUT_END)
+    subprocess.run(["cc", "-o", runner.dir / "bomb", source], check=True)
+    runner.ok("start", "./bomb", *(["--limit-processes", limit] if limit else []))
+    runner.wait_output("bomb", "and no more")
+    group = group_of(runner.app("bomb")["pid"])
+    allowed = int((group / "pids.max").read_text())
+    assert allowed == (limit or allowed) and allowed < int(
+        Path("/proc/sys/kernel/threads-max").read_text()) // 2
+    assert int(runner.output("bomb").split()[0]) < allowed
+    runner.ok("start", "sleep 1000", "--name", "other")
+    runner.ok("delete", "bomb")
+    assert runner.status("other") == ["online"]
+
+
+GROWS_AT_ONCE = """
+import os, time
+print("started", flush=True)
+while not os.path.exists("grow"): time.sleep(0.02)
+if not os.path.exists("grown"):
+    open("grown", "w").close()
+    keep = []
+    while True: keep.append(b"x" * (1 << 20))
+time.sleep(1000)
+"""
+
+
+@needs_memory
+def test_what_grows_too_fast_is_slowed_and_replaced(runner):
+    """The kernel holds it near max_memory_restart and says so at once: it is replaced, not killed."""
+    runner.file("grows.py", GROWS_AT_ONCE)
+    runner.ok("start", "grows.py", "--max-memory-restart", "100M")
+    runner.wait_output("grows", "started")
+    group = group_of(runner.app("grows")["pid"])
+    assert int((group / "memory.high").read_text()) == 100 * 1024**2 * 125 // 100 // 4096 * 4096
+    runner.ok("update")
+    runner.file("grow", "")
+    wait.until(lambda: runner.env("grows")["restart_time"] == 1, "it to be replaced")
+    assert "more than max_memory_restart" in runner.log()
