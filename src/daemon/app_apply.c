@@ -9,12 +9,15 @@
 #include "daemon/manifest.h"
 #include "daemon/master_internal.h"
 #include "daemon/options.h"
+#include "daemon/runner.h"
 #include "daemon/runner_home.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 enum { RUNNER_MAX_MS = 15 * 1000, LEAVE_MAX_MS = 10 * 1000 };
 
@@ -174,6 +177,46 @@ static void on_impatience(struct deadline *deadline)
         answer(master, false, "the app runner cannot be reached; its apps are started when it can");
 }
 
+static void on_swept(void *context, struct slice line)
+{
+    (void)context;
+    (void)line;
+}
+
+static void on_sweep_end(void *context)
+{
+    (void)context;
+}
+
+/* A master before us that was killed has left its apps with the runner. If the configuration has
+ * lost them since, nobody else removes them. They are the runner's that it means now, or meant when
+ * it named none; one that was started for them ends, too. */
+static void sweep(struct master *master, const struct manifest *manifest)
+{
+    struct line_client_events events = {.on_line = on_swept, .on_end = on_sweep_end};
+    char home[PATH_MAX];
+    char path[sizeof((struct sockaddr_un *)0)->sun_path];
+    struct line_client *client = NULL;
+    char *line = NULL;
+    json_t *request;
+
+    snprintf(home, sizeof home, "%.*s", SLICE_ARG(manifest->apps_home));
+    if (runner_socket_path(home, path, sizeof path))
+        client = line_client_open(master->loop, path, &events);
+    if (client == NULL)
+        return; /* no runner, no apps */
+    request = json_pack("{s:s, s:s, s:s, s:b, s:[]}", "command", "app", "do", "apply", "source",
+                        master->options->conf_path, "leave", !manifest->apps_follow, "apps");
+    line = json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    if (line != NULL) {
+        line_client_send(client, slice_of(line));
+        line_client_send(client, slice_of("\n"));
+    }
+    free(line);
+    line_client_close(client); /* it reads what it has been sent all the same */
+}
+
 void app_link_apply(struct master *master, const struct manifest *manifest, struct list *waiting)
 {
     struct app_link *link = &master->apps;
@@ -182,6 +225,9 @@ void app_link_apply(struct master *master, const struct manifest *manifest, stru
 
     free(apply->list);
     apply->list = strndup(manifest->apps.data, manifest->apps.len);
+    if (!apply->swept && !link->declares && !apply->applied)
+        sweep(master, manifest);
+    apply->swept = true;
     if (link->home == NULL || (!link->declares && !apply->applied) || apply->list == NULL) {
         master_answer_all(waiting, true, slice_of(""));
         return;

@@ -20,6 +20,7 @@ struct app_apply {
     struct line_client *client; /* owned; NULL: nothing is asked now */
     bool wanted;                /* as soon as the runner is there and has answered the last one */
     bool applied;               /* once: then apps of ours may be there */
+    bool swept;                 /* what an earlier master may have left has been removed */
     bool leaving, left;         /* at our end: our apps are removed */
     char *list;                 /* owned: the apps, in JSON */
     struct list waiting;        /* control requests that get the answer under way */

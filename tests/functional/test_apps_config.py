@@ -125,6 +125,40 @@ def test_the_master_dies(run, runner, pelayan):
     assert pids(runner, "web") == before
 
 
+@pytest.mark.parametrize("after", ["no block", "an empty block", "a block with another app"])
+def test_apps_that_were_taken_out_while_no_master_ran(run, runner, after):
+    """The next master of the same configuration removes them, and nothing else."""
+    runner.ok("start", "sleep 1000", "--name", "mine")
+    site = run(app(runner, "web", "instances 2;"))
+    wait_online(runner, "web", 2)
+    mine = pids(runner, "mine")
+    site.signal(SIGKILL)
+    site.process.wait()
+    site.kill_all()
+    assert runner.status("web") == ["online"] * 2
+    more = {"no block": "", "an empty block": block(runner, ""),
+            "a block with another app": block(runner, app(runner, "other"))}[after]
+    site.write(main=more, http="server { location / { return 204; } }")
+    site.start()
+    wait.until(lambda: not runner.status("web"), lambda: f"them to go: {runner.log()}")
+    assert pids(runner, "mine") == mine
+    site.reload()
+    assert pids(runner, "mine") == mine
+
+
+def test_a_runner_that_has_lost_its_configuration_ends(run, runner):
+    """One that was started for apps that are not configured any more goes with them."""
+    site = run(app(runner, "web"))
+    wait_online(runner, "web")
+    site.signal(SIGKILL)
+    site.process.wait()
+    site.kill_all()
+    site.write(main="", http="server { location / { return 204; } }")
+    site.start()
+    wait.until(lambda: not (runner.home / "control.sock").exists(),
+               lambda: f"the runner to leave: {runner.log()}")
+
+
 def test_upgrade_touches_no_app(run, runner):
     """USR2: the new program follows the same runner; no process is replaced."""
     site = run(app(runner, "web", "instances 2;"))
