@@ -79,15 +79,16 @@ struct instance {
     unsigned serial;    /* of the process: what balancers call it */
     bool draining;      /* stopping: it gets no new request, and is signalled when none is left */
     bool drain_blind;   /* ... somebody who had requests on it cannot say any more */
-    uint64_t drain_version;  /* the app's when that was told; 0: not yet */
-    uint64_t drain_until_ms; /* the end of its budget */
-    uint64_t unused_ms;      /* since when nobody has had a request on it; 0: somebody has */
-    unsigned runs;           /* processes so far: tells a restart from none */
-    unsigned restarts;       /* shown */
-    unsigned unstable;       /* unstable starts in a row */
-    uint64_t delay_ms;       /* WAITING: how long */
-    uint64_t backoff_ms;     /* the last delay */
-    double crash_level;      /* see policy.h */
+    uint64_t drain_version;    /* the app's when that was told; 0: not yet */
+    uint64_t drain_until_ms;   /* the end of its budget */
+    uint64_t tunnels_until_ms; /* ... of that of WebSockets */
+    uint64_t unused_ms;        /* since when nobody has had a request on it; 0: somebody has */
+    unsigned runs;             /* processes so far: tells a restart from none */
+    unsigned restarts;         /* shown */
+    unsigned unstable;         /* unstable starts in a row */
+    uint64_t delay_ms;         /* WAITING: how long */
+    uint64_t backoff_ms;       /* the last delay */
+    double crash_level;        /* see policy.h */
     uint64_t crashed_ms;
     uint64_t created_ms; /* monotonic: of the counters */
     uint64_t started_ms; /* monotonic */

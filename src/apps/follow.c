@@ -18,7 +18,8 @@ enum {
 
 struct active { /* on one instance */
     unsigned serial;
-    unsigned requests;
+    unsigned requests;          /* under way, tunnels too */
+    unsigned tunnels;           /* WebSockets among them */
     uint64_t answered, busy_us; /* in all, as the follower counts */
 };
 
@@ -261,7 +262,7 @@ static unsigned active_on(const struct load *load, const struct instance *instan
     return active == NULL ? 0 : active->requests;
 }
 
-enum use { USE_NONE, USE_PERHAPS, USE_SURE };
+enum use { USE_NONE, USE_PERHAPS, USE_TUNNELS, USE_SURE };
 
 /* May something run on it? Who has never reported the app does not balance it, or has had no
  * request for it so far. */
@@ -272,10 +273,14 @@ static enum use use_of(const struct instance *instance)
     list_each(it, keep, &instance->app->apps->followers)
     {
         const struct load *load = find_load(container_of(it, struct follower, link), instance->app);
+        const struct active *active = load == NULL ? NULL : find_active(load, instance);
 
-        if (load != NULL && active_on(load, instance) > 0)
+        if (active != NULL && active->requests > active->tunnels)
             return USE_SURE;
-        if (load == NULL || instance->drain_version == 0 || load->version < instance->drain_version)
+        if (active != NULL && active->tunnels > 0)
+            use = USE_TUNNELS;
+        else if (use == USE_NONE && (load == NULL || instance->drain_version == 0 ||
+                                     load->version < instance->drain_version))
             use = USE_PERHAPS;
     }
     return use;
@@ -289,12 +294,14 @@ static void set_timer(struct instance *instance)
     uint64_t end_ms = instance->drain_until_ms;
     enum use use = instance->drain_blind ? USE_SURE : use_of(instance);
 
-    if (use == USE_SURE)
+    if (use == USE_SURE || use == USE_TUNNELS)
         instance->unused_ms = 0;
     else if (instance->unused_ms == 0)
         instance->unused_ms = now_ms;
     if (use == USE_PERHAPS && instance->unused_ms + GRACE_MS < end_ms)
         end_ms = instance->unused_ms + GRACE_MS;
+    if (use == USE_TUNNELS && instance->tunnels_until_ms < end_ms)
+        end_ms = instance->tunnels_until_ms;
     if (use == USE_NONE)
         end_ms = now_ms;
     deadline_arm(loop, &instance->timer, end_ms > now_ms ? end_ms - now_ms : 1);
@@ -312,6 +319,8 @@ bool follow_drain(struct instance *instance)
     instance->drain_blind = false;
     instance->unused_ms = 0;
     instance->drain_until_ms = loop_now_ms(apps->loop) + instance->spec->drain_timeout_ms;
+    instance->tunnels_until_ms = loop_now_ms(apps->loop) +
+                                 instance->spec->drain_websocket_timeout_ms;
     set_timer(instance);
     return true;
 }
@@ -379,8 +388,11 @@ static uint64_t number_at(json_t *list, size_t index)
     return value > 0 ? (uint64_t)value : 0;
 }
 
-static void take_actives(struct load *load, json_t *object, json_t *answered)
+static void take_actives(struct load *load, json_t *line)
 {
+    json_t *object = json_object_get(line, "active");
+    json_t *answered = json_object_get(line, "answered");
+    json_t *tunnels = json_object_get(line, "tunnels");
     size_t room = json_object_size(object);
     const char *name;
     json_t *value;
@@ -394,14 +406,17 @@ static void take_actives(struct load *load, json_t *object, json_t *answered)
     json_object_foreach(object, name, value)
     {
         json_int_t requests = json_integer_value(value);
+        json_int_t open = json_integer_value(json_object_get(tunnels, name));
         json_t *pair = json_object_get(answered, name);
 
         if (requests < 0 || requests > INT_MAX)
             continue;
-        load->actives[load->count++] = (struct active){.serial = (unsigned)strtoul(name, NULL, 10),
-                                                       .requests = (unsigned)requests,
-                                                       .answered = number_at(pair, 0),
-                                                       .busy_us = number_at(pair, 1)};
+        load->actives[load->count++] = (struct active){
+            .serial = (unsigned)strtoul(name, NULL, 10),
+            .requests = (unsigned)requests,
+            .tunnels = open > 0 && open <= requests ? (unsigned)open : 0,
+            .answered = number_at(pair, 0),
+            .busy_us = number_at(pair, 1)};
         load->sum.active += (uint64_t)requests;
     }
     qsort(load->actives, load->count, sizeof *load->actives, by_serial);
@@ -442,7 +457,7 @@ static void hear_load(struct follower *follower, struct app *app, json_t *line)
     load->sum.requests = number_of(line, "requests");
     load->sum.waiting = number_of(line, "waiting");
     load->sum.queue_us = number_of(line, "queue_us");
-    take_actives(load, json_object_get(line, "active"), json_object_get(line, "answered"));
+    take_actives(load, line);
     count_answered(follower, &app->instances, &before, load);
     count_answered(follower, &app->retiring, &before, load);
     free(before.actives);

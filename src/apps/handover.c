@@ -89,6 +89,7 @@ static const struct field fields[] = {
     ROW(six),
     ROW(draining),
     ROW(drain_until_ms),
+    ROW(tunnels_until_ms),
     ROW(runs),
     ROW(restarts),
     ROW(unstable),

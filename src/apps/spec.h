@@ -73,7 +73,7 @@ struct app_spec {
     char *instance_var;
     bool socket;
     bool balance;
-    uint64_t drain_timeout_ms;
+    uint64_t drain_timeout_ms, drain_websocket_timeout_ms;
     uint64_t idle_timeout_ms;
     int scale_up_at;
     uint64_t scale_down_after_ms;

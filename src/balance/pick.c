@@ -320,8 +320,11 @@ static void end_attempt(struct pick *pick)
                                                 memory_order_relaxed);
 
     assert(before > 0);
+    if (pick->tunnel)
+        app_instance_tunnel(pick->peer->instance, -1);
     if (pick->peer->instance != NULL)
         app_instance_end(pick->peer->instance);
+    pick->tunnel = false;
     pick->peer = NULL;
 }
 
@@ -379,6 +382,14 @@ void pick_measure(struct pick *pick, const struct pick_times *times)
 
         app_instance_answered(pick->peer->instance, &all);
     }
+}
+
+void pick_tunnel(struct pick *pick)
+{
+    assert(pick->peer != NULL && !pick->tunnel);
+    pick->tunnel = pick->peer->instance != NULL;
+    if (pick->tunnel)
+        app_instance_tunnel(pick->peer->instance, 1);
 }
 
 bool pick_has_more(const struct pick *pick)

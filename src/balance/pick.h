@@ -53,6 +53,7 @@ struct pick {
     bool busy;       /* someone was passed over because of max_conns */
     bool last_resort;
     enum pick_result result; /* of the last look */
+    bool tunnel;             /* the attempt has become one */
     bool lost;               /* an instance was asked that may just have died */
     unsigned changes;        /* of the sources, when it last looked for a peer */
     struct waiter *waiter;   /* owned; NULL: it does not wait */
@@ -80,6 +81,9 @@ struct pick_times {
     uint64_t response_us;
 };
 void pick_measure(struct pick *pick, const struct pick_times *times);
+
+/* The attempt under way is a tunnel from here on, which may last for ever. */
+void pick_tunnel(struct pick *pick);
 
 /* Is there another peer pick_next() might give? (Decides whether an answer of 502 from this one is
  * passed on.) */

@@ -28,8 +28,8 @@ const char *app_status_text(enum app_status status);
 /* What the master is told. False: it could not be sent now; the same comes again a moment later. */
 struct roster_master {
     bool (*wanted)(void *data, struct slice name); /* a request waits for an app that is idle */
-    /* "NAME REQUESTS WAITING QUEUE_US", then lines "ID ACTIVE ANSWERED BUSY_US": by one who knows
-     * `version`, and has sent nothing to who was draining by then since. */
+    /* "NAME REQUESTS WAITING QUEUE_US", then lines "ID ACTIVE ANSWERED BUSY_US TUNNELS": by one who
+     * knows `version`, and has sent nothing to who was draining by then since. */
     bool (*load)(void *data, uint64_t version, struct slice text);
     void *data;
 };

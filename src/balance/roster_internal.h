@@ -20,6 +20,7 @@ struct app_instance {
     struct address address;
     atomic_uint refs;
     atomic_uint active;        /* attempts under way, tunnels too */
+    atomic_uint tunnels;       /* of them: WebSockets and their like */
     atomic_bool ready;         /* false: no new request, whatever set it stands in */
     _Atomic uint64_t answered; /* requests that it has answered whole; no tunnels */
     _Atomic uint64_t busy_us;  /* ... from their beginning to the last byte, added up */
@@ -57,6 +58,9 @@ void app_instance_unref(struct app_instance *instance); /* NULL is fine */
  * leaves, and must not be asked: nothing has begun. */
 bool app_instance_begin(struct app_instance *instance, bool first);
 void app_instance_end(struct app_instance *instance);
+
+/* The attempt under way has become a tunnel (1), or one that has ends (-1), before its end. */
+void app_instance_tunnel(struct app_instance *instance, int change);
 
 /* It has answered a request whole, which waited so long before it was asked, until it had a
  * connection, and which took so long in all. */

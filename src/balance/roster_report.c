@@ -71,6 +71,12 @@ void app_instance_end(struct app_instance *instance)
         note_change(instance->app);
 }
 
+void app_instance_tunnel(struct app_instance *instance, int change)
+{
+    atomic_fetch_add_explicit(&instance->tunnels, (unsigned)change, memory_order_relaxed);
+    note_change(instance->app);
+}
+
 static void note_queue(struct roster_app *app, uint64_t queue_us)
 {
     int64_t before = atomic_load_explicit(&app->queue_ewma_us, memory_order_relaxed);
@@ -129,10 +135,11 @@ static char *write_load(const struct roster_app *app, size_t *len)
     for (size_t i = 0; i < app->instance_count; i++) {
         const struct app_instance *instance = app->instances[i];
 
-        fprintf(out, "%u %u %llu %llu\n", instance->id,
+        fprintf(out, "%u %u %llu %llu %u\n", instance->id,
                 atomic_load_explicit(&instance->active, memory_order_seq_cst),
                 (unsigned long long)atomic_load_explicit(&instance->answered, memory_order_relaxed),
-                (unsigned long long)atomic_load_explicit(&instance->busy_us, memory_order_relaxed));
+                (unsigned long long)atomic_load_explicit(&instance->busy_us, memory_order_relaxed),
+                atomic_load_explicit(&instance->tunnels, memory_order_relaxed));
     }
     return fclose(out) == 0 ? text : NULL;
 }

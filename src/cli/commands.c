@@ -52,7 +52,8 @@ const struct cli_command cli_commands[] = {
      "Looks at certificates (of the configuration, a file, a host), and makes those for local work."},
     {"doctor", doctor_command, "[--json]",
      "What on this machine stands in the configuration's way, and how to mend it."},
-    {"start", app_start, "FILE|SCRIPT|COMMAND|NAME ... [--name x -i n --domain d --tls ...] [-- ARGS]",
+    {"start", app_start,
+     "FILE|SCRIPT|COMMAND|NAME ... [--name x -i n --domain d --tls ...] [-- ARGS]",
      "Runs apps: a script, a program, \"npm start\", an ecosystem file, or one that was stopped;"
      " with --domain behind that name."},
     {"stop", app_change, "NAME|ID|NAMESPACE|/REGEX/|all", "Stops apps and keeps them in the list."},

@@ -26,14 +26,16 @@ struct linked_app *linked_app_find(struct app_link *link, struct slice name);
 /* A line to the runner, if it is there. Takes `message`. */
 void app_link_say(struct master *master, json_t *message);
 
-/* app_loads.c: "NAME REQUESTS WAITING QUEUE_US", then lines "ID ACTIVE ANSWERED BUSY_US", which
- * become members of `active` and, where something was answered, of `answered`. A worker of an
- * earlier version says nothing after ACTIVE. False: it makes no sense. */
+/* app_loads.c: "NAME REQUESTS WAITING QUEUE_US", then lines "ID ACTIVE ANSWERED BUSY_US
+ * TUNNELS", which become members of `active` and, where there is something to say, of `answered`
+ * and `tunnels`. A worker of an earlier version says nothing after ACTIVE, or after BUSY_US. False:
+ * it makes no sense. */
 struct worker_says {
     struct slice name; /* in the text */
     uint64_t requests, waiting, queue_us;
     json_t *active;   /* owned by the caller: {"ID": requests} */
     json_t *answered; /* ... {"ID": [requests, microseconds]} */
+    json_t *tunnels;  /* ... {"ID": requests} */
 };
 bool worker_load_parse(struct slice text, struct worker_says *says);
 

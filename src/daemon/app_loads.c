@@ -20,10 +20,22 @@ struct worker_load {
     struct worker_says says; /* its JSON is owned; its name means nothing any more */
 };
 
+static struct worker_says says_new(void)
+{
+    return (struct worker_says){
+        .active = json_object(), .answered = json_object(), .tunnels = json_object()};
+}
+
+static void says_fini(const struct worker_says *says)
+{
+    json_decref(says->active);
+    json_decref(says->answered);
+    json_decref(says->tunnels);
+}
+
 static void load_free(struct worker_load *load)
 {
-    json_decref(load->says.active);
-    json_decref(load->says.answered);
+    says_fini(&load->says);
     free(load->name);
     free(load);
 }
@@ -52,25 +64,31 @@ static bool take_number(struct slice *rest, uint64_t *number)
     return true;
 }
 
-/* "ID ACTIVE", and perhaps " ANSWERED BUSY_US" */
+static bool put(json_t *object, struct slice id, json_t *value)
+{
+    return json_object_setn_new(object, id.data, id.len, value) == 0;
+}
+
+/* "ID ACTIVE", and perhaps " ANSWERED BUSY_US", and perhaps " TUNNELS" */
 static bool take_instance(struct slice line, struct worker_says *says)
 {
     struct slice id = line;
-    uint64_t number, requests, answered, busy_us;
+    uint64_t number, requests, answered, busy_us, tunnels;
 
     if (!take_number(&line, &number) || !take_number(&line, &requests))
         return false;
     id.len = (size_t)((const char *)memchr(id.data, ' ', id.len) - id.data);
-    if (json_object_setn_new(says->active, id.data, id.len, json_integer((json_int_t)requests)) !=
-        0)
+    if (!put(says->active, id, json_integer((json_int_t)requests)))
         return false;
     if (line.data == NULL)
         return true;
-    if (!take_number(&line, &answered) || !take_number(&line, &busy_us) || line.data != NULL)
+    if (!take_number(&line, &answered) || !take_number(&line, &busy_us) ||
+        (answered > 0 && !put(says->answered, id, pair((json_int_t)answered, (json_int_t)busy_us))))
         return false;
-    return answered == 0 ||
-           json_object_setn_new(says->answered, id.data, id.len,
-                                pair((json_int_t)answered, (json_int_t)busy_us)) == 0;
+    if (line.data == NULL)
+        return true;
+    return take_number(&line, &tunnels) && line.data == NULL &&
+           (tunnels == 0 || put(says->tunnels, id, json_integer((json_int_t)tunnels)));
 }
 
 bool worker_load_parse(struct slice text, struct worker_says *says)
@@ -151,7 +169,7 @@ static void add_answered(json_t *sum, json_t *more)
  * what both know is what the one knows who is behind. */
 static void pass_on(struct master *master, const char *name)
 {
-    struct worker_says sum = {.active = json_object(), .answered = json_object()};
+    struct worker_says sum = says_new();
     uint64_t version = UINT64_MAX;
 
     list_each(it, keep, &master->workers)
@@ -170,15 +188,16 @@ static void pass_on(struct master *master, const char *name)
                 sum.queue_us = load->says.queue_us;
             version = load->version < version ? load->version : version;
             add_actives(sum.active, load->says.active);
+            add_actives(sum.tunnels, load->says.tunnels);
             add_answered(sum.answered, load->says.answered);
         }
     }
     app_link_say(master,
-                 json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "do", "load", "app", name,
-                           "version", (json_int_t)(version == UINT64_MAX ? 0 : version), "requests",
-                           (json_int_t)sum.requests, "waiting", (json_int_t)sum.waiting, "queue_us",
-                           (json_int_t)sum.queue_us, "active", sum.active, "answered",
-                           sum.answered));
+                 json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "do", "load", "app",
+                           name, "version", (json_int_t)(version == UINT64_MAX ? 0 : version),
+                           "requests", (json_int_t)sum.requests, "waiting", (json_int_t)sum.waiting,
+                           "queue_us", (json_int_t)sum.queue_us, "active", sum.active, "answered",
+                           sum.answered, "tunnels", sum.tunnels));
 }
 
 static void complain(const struct worker_process *worker)
@@ -196,12 +215,10 @@ static void take_says(struct worker_process *worker, const struct worker_says *s
     struct worker_load *load = app == NULL ? NULL : load_of(worker, app->name);
 
     if (load == NULL) {
-        json_decref(says->active);
-        json_decref(says->answered);
+        says_fini(says);
         return;
     }
-    json_decref(load->says.active);
-    json_decref(load->says.answered);
+    says_fini(&load->says);
     load->says = *says;
     load->version = version;
     pass_on(worker->master, load->name);
@@ -209,15 +226,14 @@ static void take_says(struct worker_process *worker, const struct worker_says *s
 
 void app_link_load(struct worker_process *worker, struct slice text, uint64_t version)
 {
-    struct worker_says says = {.active = json_object(), .answered = json_object()};
+    struct worker_says says = says_new();
 
     if (worker_load_parse(text, &says)) {
         take_says(worker, &says, version);
         return;
     }
     complain(worker);
-    json_decref(says.active);
-    json_decref(says.answered);
+    says_fini(&says);
 }
 
 void app_link_wanted(struct worker_process *worker, struct slice name)

@@ -33,7 +33,8 @@ enum message_kind { /* the numbers stay: after an upgrade a new master talks to 
                     MESSAGE_APP_WANTED =
                         19,                /* to master: a request waits for the idle app `text` */
                     MESSAGE_APP_LOAD = 20, /* to master: "NAME REQUESTS WAITING QUEUE_US", and a
-                                              line "ID ACTIVE ANSWERED BUSY_US" for each instance */
+                                              line "ID ACTIVE ANSWERED BUSY_US TUNNELS" for each
+                                              instance */
 };
 
 enum { MESSAGE_FDS_MAX = 200, MESSAGE_TEXT_MAX = 32768 };

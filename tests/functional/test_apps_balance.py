@@ -174,12 +174,14 @@ def test_a_tunnel_counts_until_it_ends(pelayan, runner, backend):
     site = serve(pelayan, runner)
     client = site.connect()
     assert client.upgrade("/", "x").status == 101
-    runner.wait_said("load", "web", lambda load: load["active"].get("0") == 1)
+    runner.wait_said("load", "web", lambda load: load["active"].get("0") == 1
+                     and load["tunnels"] == {"0": 1})
     runner.say("web", "online", (0, app.address, "draining"))
     client.send(b"still here")
     assert client.read(10) == b"still here"
     client.close()
-    runner.wait_said("load", "web", lambda load: load["active"].get("0") == 0)
+    runner.wait_said("load", "web", lambda load: load["active"].get("0") == 0
+                     and load["tunnels"] == {})
 
 
 def test_a_variable_may_name_an_app(pelayan, runner, backend):

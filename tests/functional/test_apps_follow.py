@@ -198,6 +198,24 @@ def test_drain_has_a_budget(runner, follow):
     assert follower.wait_instances("web", 1)[0]["id"] != old["id"]
 
 
+def test_websockets_have_a_budget_of_their_own(runner, follow):
+    """Alone they hold an instance back only for drain_websocket_timeout; with a request, for
+    drain_timeout."""
+    runner.file("web.js", NODE)
+    runner.ok("start", "web.js", "--balance", "--drain-timeout", "60s",
+              "--drain-websocket-timeout", "300")
+    follower = follow()
+    old, = follower.wait_instances("web", 1)
+    follower.load("web", {old["id"]: 3}, tunnels={old["id"]: 2})
+    reload = runner.popen("reload", "web")
+    follower.wait_instances("web", 1, "draining")
+    with pytest.raises(subprocess.TimeoutExpired):
+        reload.wait(1)
+    follower.load("web", {old["id"]: 2}, tunnels={old["id"]: 2})
+    assert reload.wait(wait.TIMEOUT) == 0
+    follower.wait_instances("web", 0, "draining")
+
+
 def test_all_followers_are_waited_for(runner, follow):
     """Two balancers: both must be done; one that dies with requests under way leaves the budget."""
     runner.file("web.js", NODE)

@@ -136,6 +136,7 @@ void relay_upgrade(struct relay *r)
         return;
     }
     r->state = RELAY_TUNNEL;
+    pick_tunnel(&r->pick);
     x->doing = "proxying upgraded connection";
     deadline_disarm(&r->deadline);
     if (!response_begin(x))

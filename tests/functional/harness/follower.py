@@ -35,12 +35,14 @@ class Follower:
             pass
         self.ended = True
 
-    def load(self, name, active, version=None, requests=0, waiting=0, queue_us=0):
-        """`active`: {id: requests under way}"""
+    def load(self, name, active, version=None, requests=0, waiting=0, queue_us=0,
+             tunnels=None):
+        """`active`: {id: requests under way}; `tunnels`: those of them that are WebSockets"""
         if version is None:
             version = self.states[name]["version"]
         self.send(do="load", app=name, version=version, requests=requests, waiting=waiting,
-                  queue_us=queue_us, active={str(key): value for key, value in active.items()})
+                  queue_us=queue_us, active={str(key): value for key, value in active.items()},
+                  tunnels={str(key): value for key, value in (tunnels or {}).items()})
 
     def status(self, name):
         return self.states.get(name, {}).get("status")

@@ -327,7 +327,7 @@ TEST(the_last_request_of_a_leaving_instance_is_told_at_once)
     pick_begin(&pick, bench.upstream, NULL, bench.loop);
     CHECK_EQ(pick_next(&pick), PICK_PEER);
     loop_turn(bench.loop, 0);
-    CHECK_STR(master.load, "web 1 0 0\n7 1 0 0\n");
+    CHECK_STR(master.load, "web 1 0 0\n7 1 0 0 0\n");
     notice(&bench, "web online 1\n7 127.0.0.1:1 draining");
     loop_turn(bench.loop, 0);
     CHECK_EQ(master.loads, 1, "nothing has changed but what the master knows");
@@ -335,7 +335,7 @@ TEST(the_last_request_of_a_leaving_instance_is_told_at_once)
     loop_turn(bench.loop, 0);
     CHECK_EQ(master.loads, 2);
     CHECK_EQ(master.loads_version, 2);
-    CHECK_STR(master.load, "web 1 0 0\n7 0 0 0\n");
+    CHECK_STR(master.load, "web 1 0 0\n7 0 0 0 0\n");
     pick_end(&pick);
     bench_end(&bench);
 }
