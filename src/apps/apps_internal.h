@@ -265,5 +265,6 @@ char *report_tail(struct instance *instance, bool errors); /* the last lines; ma
 
 /* state.c */
 bool state_save(struct apps *apps, struct diag *diag);
+bool state_forget(struct apps *apps);   /* what was saved; false: errno */
 void state_autosave(struct apps *apps); /* if `startup` asked for it */
 json_t *state_load(struct apps *apps, struct diag *diag);

@@ -557,6 +557,14 @@ static void run_save(struct ask *ask)
     diag_fini(&diag);
 }
 
+static void run_forget(struct ask *ask)
+{
+    if (state_forget(ask->apps))
+        ask->answer(ask->context, true, NULL);
+    else
+        ask_refuse(ask, "cannot remove the saved list: %s", strerror(errno));
+}
+
 static void resurrect_one(const struct ask *ask, struct operation *operation, json_t *entry)
 {
     json_t *source = json_deep_copy(json_object_get(entry, "spec"));
@@ -672,7 +680,7 @@ static const struct {
     {"apply", run_apply},   {"list", run_list},           {"signal", run_signal},
     {"reset", run_reset},   {"flush", run_flush},         {"reload-logs", run_reload_logs},
     {"save", run_save},     {"resurrect", run_resurrect}, {"send", run_send},
-    {"ping", run_ping},
+    {"ping", run_ping},     {"forget", run_forget},
 };
 
 bool apps_ask(struct apps *apps, json_t *request, apps_answer_fn *answer, void *context)

@@ -153,6 +153,8 @@ static void put_place(struct vars *vars, const struct app_spec *spec, const stru
 {
     put_text(vars, "name", spec->name);
     put_text(vars, "namespace", spec->namespace);
+    put_text(vars, "exec_mode", spec_is_cluster(spec) ? "cluster_mode" : "fork_mode");
+    put_text(vars, "pm_cwd", spec->cwd);
     put_number(vars, "pm_id", place->id);
     put_number(vars, spec->instance_var, place->index);
     if (place->socket != NULL)

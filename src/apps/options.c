@@ -136,6 +136,8 @@ const struct option app_options[] = {
      .doc = "Quiet time after a change before the restart."},
     {"ignore_watch", NULL, WORDS(ignore_watch),
      .doc = "Names or patterns that are not watched; always: node_modules, .git and the like."},
+    {"watch_ext", "ext", WORDS(watch_ext),
+     .doc = "Only files whose names end so count: \"js,json\"."},
     /* environment */
     {"env", NULL, OTHER, .doc = "Variables; env_NAME is laid over them with --env NAME."},
     {"filter_env", NULL, SWITCH(filter_env),
@@ -175,7 +177,9 @@ const struct option app_options[] = {
     {"source_map_support", "disable_source_map_support", NOTHING,
      .doc = "node has --enable-source-maps"},
     {"wait_ip", NULL, NOTHING, .doc = "\"ready\" says when an app is online"},
-    {"execute_command", "write windows_hide", NOTHING, .doc = "nothing to do here"},
+    {"execute_command", NULL, NOTHING, .flag = "-x", .doc = "nothing to do here"},
+    {"write", NULL, NOTHING, .flag = "-w", .doc = "files are the user's"},
+    {"windows_hide", NULL, NOTHING, .doc = "nothing to do here"},
 };
 
 const size_t app_option_count = COUNT(app_options);

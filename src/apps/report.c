@@ -112,6 +112,9 @@ static void put_spec(json_t *env, const struct app_spec *spec)
     put(env, "treekill", json_boolean(spec->treekill));
     put(env, "instance_var", text(spec->instance_var));
     put(env, "kill_timeout", json_integer((json_int_t)spec->kill_timeout_ms));
+    put(env, "pmx", json_false());
+    put(env, "axm_actions", json_array()); /* what scripts of pm2's users walk over */
+    put(env, "axm_options", json_object());
     put(env, "merge_logs", json_boolean(spec->merge_logs));
     put(env, "version", version(spec));
     put(env, "cron_restart", text(spec->cron));
@@ -143,17 +146,26 @@ static void put_life(json_t *env, const struct instance *instance)
     put(env, "socket", text(instance->socket));
 }
 
-/* What balancers asked of it; nothing of one that none can ask. */
-static void put_requests(json_t *object, struct instance *instance)
+static json_t *metric(double value, const char *unit)
+{
+    return json_pack("{s:f, s:s}", "value", value, "unit", unit);
+}
+
+/* What balancers asked of it, also under pm2's names; nothing of one that none can ask. */
+static void put_requests(json_t *object, json_t *env, struct instance *instance)
 {
     struct rate *rate = &instance->rate;
+    json_t *metrics = json_object();
 
+    put(env, "axm_monitor", metrics);
     if (rate->answered == 0 && !spec_has_address(instance->spec))
         return;
     rate_look(rate, loop_now_ms(instance->app->apps->loop));
     put(object, "requests",
         json_pack("{s:I, s:f, s:f}", "total", (json_int_t)rate->answered, "per_second",
                   rate->per_second, "latency_ms", rate->latency_ms));
+    put(metrics, "HTTP", metric(rate->per_second * 60, "req/min"));
+    put(metrics, "HTTP Mean Latency", metric(rate->latency_ms, "ms"));
 }
 
 json_t *report_instance(struct instance *instance, bool with_env)
@@ -180,7 +192,7 @@ json_t *report_instance(struct instance *instance, bool with_env)
                        instance->app->name, "pm_id", instance->id, "monit", "memory",
                        (json_int_t)(instance->pid > 0 ? instance->rss_bytes : 0), "cpu",
                        instance->pid > 0 ? instance->cpu_percent : 0.0, "pm2_env", env);
-    put_requests(object, instance);
+    put_requests(object, env, instance);
     return object;
 }
 

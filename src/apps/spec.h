@@ -111,6 +111,7 @@ struct app_spec {
     struct switch_words watch;
     uint64_t watch_delay_ms;
     struct words ignore_watch;
+    struct words watch_ext; /* only files with one of these; each may hold several, with commas */
     struct switch_words filter_env;
     json_t *env;  /* borrowed from source: the effective one, env_NAME laid over env; may be NULL */
     char *env_in; /* NAME of env_NAME in use, or NULL */

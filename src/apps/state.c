@@ -69,6 +69,15 @@ bool state_save(struct apps *apps, struct diag *diag)
     return saved;
 }
 
+bool state_forget(struct apps *apps)
+{
+    char *path = state_path(apps);
+    bool gone = path != NULL && (unlink(path) == 0 || errno == ENOENT);
+
+    free(path);
+    return gone;
+}
+
 /* Has `startup` been said? */
 static bool is_kept(const struct apps *apps)
 {

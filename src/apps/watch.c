@@ -3,6 +3,7 @@
 #include "apps/apps_internal.h"
 #include "base/diag.h"
 #include "base/list.h"
+#include "base/slice.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -125,6 +126,26 @@ static void forget(struct watch *watch, int descriptor)
     }
 }
 
+/* Does the file's name end as it has to, to count? */
+static bool has_extension(const struct watch *watch, const char *path)
+{
+    const struct words *wanted = &watch->spec->watch_ext;
+    const char *dot = strrchr(path, '.');
+    struct slice one;
+
+    for (size_t i = 0; dot != NULL && i < wanted->count; i++) {
+        struct slice list = slice_of(wanted->items[i]);
+
+        while (slice_split(&list, ',', &one)) {
+            one = slice_trim(one);
+            if (slice_eq(one.len > 0 && one.data[0] == '.' ? slice_skip(one, 1) : one,
+                         slice_of(dot + 1)))
+                return true;
+        }
+    }
+    return wanted->count == 0;
+}
+
 /* True: something changed that is not ignored. */
 static bool take(struct watch *watch, const struct inotify_event *event)
 {
@@ -144,6 +165,8 @@ static bool take(struct watch *watch, const struct inotify_event *event)
         return false;
     if ((event->mask & IN_ISDIR) != 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0)
         add(watch, path, 0);
+    if (event->len > 0 && !has_extension(watch, path))
+        return false;
     /* a file that is being written is done when it is closed */
     return (event->mask & IN_CREATE) == 0 || (event->mask & IN_ISDIR) != 0;
 }

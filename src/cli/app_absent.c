@@ -29,6 +29,7 @@ static const struct {
                 " \"pelayan sendSignal SIGNAL NAME\" reach it without one"},
     {"pull forward backward",
      "versions of an app's folder are not looked at: \"pelayan deploy\" updates and reverts"},
+    {"examples", "\"pelayan help\" lists what there is, docs/apps.md shows how it is used"},
     {"create autostart", "\"pelayan init\" writes an ecosystem file to begin with"},
     {"deepUpdate updatePM2", "\"pelayan update\" exchanges the program under running apps"},
 };

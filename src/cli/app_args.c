@@ -70,12 +70,14 @@ static const struct flag flags[] = {
     VALUE("service-name", NULL, service_name, ARGS_BOOT),
     VALUE("root", NULL, root, ARGS_BOOT),
     SWITCH("spa", NULL, spa, ARGS_SERVE),
+    SWITCH("ftp", NULL, ftp, ARGS_SERVE),
     VALUE("port", NULL, port, ARGS_SERVE),
     VALUE("basic-auth-username", NULL, login, ARGS_SERVE),
     VALUE("basic-auth-password", NULL, password, ARGS_SERVE),
     SWITCH("write", NULL, write, ARGS_HOSTS),
     VALUE("file", NULL, file, ARGS_HOSTS | ARGS_STATE),
     SWITCH("pm2", NULL, pm2, ARGS_STATE),
+    SWITCH("tree", "-t", tree, ARGS_LIST),
     SWITCH("message", NULL, message, ARGS_SEND),
 };
 

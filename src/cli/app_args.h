@@ -29,7 +29,8 @@ struct app_args {
     size_t word_count;
     bool force, update_env, json, silent, no_daemon, no_color, mini_list, attach, auto_exit;
     bool err, out, raw, nostream; /* of logs */
-    bool spa;                     /* of serve */
+    bool spa, ftp;                /* of serve */
+    bool tree;                    /* of slist */
     bool write;                   /* of hosts */
     bool pm2;                     /* of resurrect */
     bool message;                 /* of send */

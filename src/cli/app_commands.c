@@ -250,14 +250,16 @@ int app_env(const struct run_options *options, int argc, char **argv)
     return with_args(argc, argv, ARGS_PLAIN, "ID", run_env);
 }
 
-/* pid [NAME]; id NAME prints [ 0, 1 ] as pm2 does. */
+/* pid [NAME] and id NAME print as pm2 does: 4711, [ 0, 1 ]; nothing and [] where there is no such
+ * app, which is an answer and no failure. */
 static int run_pid(const struct app_args *args, const char *command)
 {
     json_t *list = NULL;
     json_t *instance;
     size_t index;
+    size_t count = 0;
     bool ids = strcmp(command, "id") == 0;
-    int code = get_list(args->word_count > 0 ? args->words[0] : NULL, &list);
+    int code = get_list(NULL, &list);
 
     if (ids && code == 0)
         fputs("[", stdout);
@@ -265,10 +267,13 @@ static int run_pid(const struct app_args *args, const char *command)
     {
         json_int_t number = json_integer_value(json_object_get(instance, ids ? "pm_id" : "pid"));
 
-        printf(ids ? "%s %d" : "%s%d\n", ids && index > 0 ? "," : "", (int)number);
+        if (args->word_count > 0 && !app_is_selected(instance, args->words[0]))
+            continue;
+        printf(ids ? "%s %d" : "%s%d\n", ids && count > 0 ? "," : "", (int)number);
+        count++;
     }
     if (ids && code == 0)
-        fputs(" ]\n", stdout);
+        fputs(count > 0 ? " ]\n" : "]\n", stdout);
     json_decref(list);
     return code;
 }

@@ -146,17 +146,19 @@ int app_slist(const struct run_options *options, int argc, char **argv)
     int code = 1;
 
     (void)options;
-    if (app_args_parse(&args, argc, argv, ARGS_PLAIN)) {
+    if (app_args_parse(&args, argc, argv, ARGS_LIST)) {
+        bool as_json = args.json || args.tree;
+
         code = 0;
-        if (args.json)
-            json_dumpf(numbers, stdout, JSON_COMPACT);
+        if (as_json)
+            json_dumpf(numbers, stdout, args.tree ? JSON_INDENT(2) : JSON_COMPACT);
         json_object_foreach(numbers, name, value)
         {
-            if (!args.json)
+            if (!as_json)
                 printf("%-10s %.15g %s\n", name, json_number_value(json_object_get(value, "value")),
                        json_string_value(json_object_get(value, "unit")));
         }
-        if (args.json)
+        if (as_json)
             fputc('\n', stdout);
     }
     app_args_fini(&args);

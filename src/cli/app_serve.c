@@ -27,6 +27,7 @@ struct serve {
     const char *login;     /* NULL: for everybody */
     const char *password;
     bool spa;
+    bool ftp; /* folders without an index show what is in them */
     char name[128];
     char conf[PATH_MAX];
     char users[PATH_MAX];
@@ -158,8 +159,9 @@ static void print_conf(FILE *out, const struct serve *serve)
     if (serve->login != NULL)
         fprintf(out, "        auth_basic \"%s\";\n        auth_basic_user_file \"%s\";\n",
                 serve->name, serve->users);
-    fprintf(out, "\n        location / {\n            try_files $uri $uri/ %s;\n        }\n",
-            serve->spa ? serve->home_page : "=404");
+    fprintf(out, "\n        location / {\n            try_files $uri $uri/ %s;\n%s        }\n",
+            serve->spa ? serve->home_page : "=404",
+            serve->ftp ? "            autoindex on;\n" : "");
     if (!serve->spa) /* as pm2 does, a page of the folder's own */
         fputs("        error_page 404 /404.html;\n", out);
     fputs("    }\n}\n", out);
@@ -238,6 +240,7 @@ static int run_serve(const struct run_options *options, const struct app_args *a
 {
     const char *folder = args->word_count > 0 ? args->words[0] : getenv("PM2_SERVE_PATH");
     struct serve serve = {.spa = args->spa,
+                          .ftp = args->ftp,
                           .home_page = "/index.html",
                           .login = args->login,
                           .password = args->password};

@@ -22,6 +22,7 @@ static const struct {
     {"save", "save", HOME_IF_RUNNING, "saved"},
     {"dump", "save", HOME_IF_RUNNING, "saved"},
     {"ping", "ping", HOME_START, "pong"},
+    {"cleardump", "forget", HOME_START, "forgotten"},
     {"reloadLogs", "reload-logs", HOME_IF_RUNNING, "reopened"},
 };
 

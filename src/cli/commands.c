@@ -86,6 +86,7 @@ const struct cli_command cli_commands[] = {
     {"reset", app_flush, "NAME|ID|all", "Sets the counters of restarts to zero."},
     {"reloadLogs", app_simple, "", "Opens the logs anew."},
     {"save", app_simple, "[--force]", "Writes the list down for resurrect."},
+    {"cleardump", app_simple, "", "Forgets what was saved."},
     {"resurrect", app_resurrect, "[--no-daemon] [--pm2]",
      "Starts what was saved; with --pm2, what pm2 has saved."},
     {"startup", app_startup, "[systemd|openrc|sysv] [--user | -u USER]",

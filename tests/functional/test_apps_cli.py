@@ -134,6 +134,39 @@ def test_jlist_shape(runner):
     assert env["pm_err_log_path"] == str(runner.home / "logs/app-error.log")
     assert env["pm_pid_path"] == str(runner.home / "pids/app-0.pid")
     assert env["username"] and env["namespace"] == "default" and env["version"] == "N/A"
+    assert env["axm_monitor"] == {} and env["axm_actions"] == [] and env["axm_options"] == {}
+
+
+def test_environment_as_pm2_has_it(runner):
+    """What apps look at to find out that somebody runs them, and which instance they are."""
+    runner.file("app.js", "console.log(JSON.stringify(process.env)); setInterval(() => {}, 1e3)")
+    runner.ok("start", "app.js", "--name", "e")
+    runner.wait_output("e", "}")
+    env = json.loads(runner.output("e"))
+    assert (env["name"], env["pm_id"], env["namespace"]) == ("e", "0", "default")
+    assert env["exec_mode"] == "fork_mode" and env["pm_cwd"] == str(runner.dir)
+    assert env["NODE_APP_INSTANCE"] == "0"
+
+
+def test_numbers_of_what_is_not_there(runner):
+    """pid and id answer scripts: nothing, and an empty list."""
+    runner.ok("start", "sleep 1000", "--name", "a")
+    runner.ok("start", "sleep 1000", "--name", "b")
+    assert runner.ok("id", "nobody") == "[]\n" and runner.ok("pid", "nobody") == ""
+    assert runner.ok("id", "b") == "[ 1 ]\n" and runner.ok("id", "all") == "[ 0, 1 ]\n"
+    assert runner.ok("pid", "a") == f"{runner.app('a')['pid']}\n"
+    assert runner.ok("pid").count("\n") == 2
+
+
+def test_rare_flags_of_pm2(runner):
+    """They are taken, or say what there is instead."""
+    runner.ok("start", "sleep 1000", "--name", "a", "-x", "-w", "--wait-ip", "--no-vizion")
+    assert json.loads(runner.ok("slist", "-t"))
+    assert "pelayan help" in runner.fails("examples")
+    runner.ok("save")
+    runner.ok("cleardump")
+    runner.ok("cleardump")
+    assert "no saved list" in runner.fails("resurrect")
 
 
 def test_narrow_terminal(runner):
@@ -218,6 +251,10 @@ def test_serve(runner, port):
     runner.wait_output(name, '"GET /no/such HTTP/1.1" 404')
     runner.ok("serve", "site", port, "--spa")
     assert fetch(port, "/no/such")[:2] == (200, "<h1>home</h1>")
+    runner.file("site/more/b.txt", "2")
+    assert fetch(port, "/more/")[0] == 403
+    runner.ok("serve", "site", port, "--ftp")
+    assert "b.txt" in fetch(port, "/more/")[1]
     runner.ok("serve", "site", port, "--basic-auth-username", "me", "--basic-auth-password", "word")
     assert fetch(port, "/")[0] == 401
     assert fetch(port, "/", Authorization="Basic bWU6d29yZA==")[0] == 200

@@ -128,6 +128,20 @@ def test_watched_paths(runner):
     wait.until(lambda: runner.env("w")["restart_time"] == 2, "another")
 
 
+def test_watched_extensions(runner):
+    """--ext: other files do not count, in new folders neither."""
+    runner.file("src/app.js", "1")
+    runner.file("src/notes.txt", "1")
+    runner.ok("start", "sleep 1000", "--name", "w", "--watch", "src", "--ext", "js, .json")
+    runner.file("src/notes.txt", "2")
+    runner.file("src/deep/notes.txt", "2")
+    runner.file("src/data.json", "2")
+    wait.until(lambda: runner.env("w")["restart_time"] == 1, "a restart")
+    runner.file("src/notes.txt", "3")
+    runner.file("src/app.js", "3")
+    wait.until(lambda: runner.env("w")["restart_time"] == 2, "another")
+
+
 def test_why_it_was_given_up(runner):
     """errored names the rule, the way of the last end and the last lines it wrote."""
     runner.file("dies.py", "import sys, os\nprint('the last words', file=sys.stderr)\nos.abort()\n")
