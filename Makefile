@@ -53,7 +53,7 @@ lint: ## clang-format, clang-tidy, cppcheck
 	@tools/lint
 
 format: ## let clang-format have its way
-	@find src tests -name '*.[ch]' -print0 | xargs -0 clang-format -i
+	@find src tests bench -name '*.[ch]' -print0 | xargs -0 clang-format -i
 
 bench: all ## beside nginx, haproxy, h2o; QUICK=1 is short; see bench/README.md
 	@bench/run $(BENCH)
