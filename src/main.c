@@ -21,5 +21,6 @@ static void seed_hashes(void)
 int main(int argc, char **argv)
 {
     seed_hashes();
-    return cli_main(argc, process_title_prepare(argc, argv));
+    process_title_prepare(argv);
+    return cli_main(argc, argv);
 }

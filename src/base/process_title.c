@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where the kernel reads the title from. */
 static struct {
-    char *begin;
+    char *begin; /* where the kernel reads the title from */
     size_t bytes;
+    char *moved; /* what stood there */
 } room;
 
 /* The end of the strings that stand one behind the other from `end` on. */
@@ -20,39 +20,29 @@ static char *end_of_run(char *end, char *const *strings)
     return end;
 }
 
-static char **copy_strings(char *const *strings)
+static void point_at_moved(char **strings)
 {
-    size_t count = 0;
-    char **copy;
-
-    while (strings[count] != NULL)
-        count++;
-    copy = calloc(count + 1, sizeof *copy);
-    for (size_t i = 0; copy != NULL && i < count; i++) {
-        copy[i] = strdup(strings[i]);
-        if (copy[i] == NULL)
-            return NULL;
+    for (; *strings != NULL; strings++) {
+        if (*strings >= room.begin && *strings < room.begin + room.bytes)
+            *strings = room.moved + (*strings - room.begin);
     }
-    return copy;
 }
 
-char **process_title_prepare(int argc, char **argv)
+void process_title_prepare(char **argv)
 {
-    char *end = argc > 0 ? end_of_run(argv[0], argv) : NULL;
-    char **own_environ;
-    char **own_argv;
+    char *end;
 
-    if (end == NULL)
-        return argv;
-    end = end_of_run(end, environ);
-    own_environ = copy_strings(environ);
-    own_argv = copy_strings(argv);
-    if (own_environ == NULL || own_argv == NULL)
-        return argv;
-    environ = own_environ;
+    if (argv[0] == NULL)
+        return;
+    end = end_of_run(end_of_run(argv[0], argv), environ);
+    room.moved = malloc((size_t)(end - argv[0]));
+    if (room.moved == NULL)
+        return;
     room.begin = argv[0];
     room.bytes = (size_t)(end - argv[0]);
-    return own_argv;
+    memcpy(room.moved, room.begin, room.bytes);
+    point_at_moved(argv);
+    point_at_moved(environ);
 }
 
 void process_title_set(const char *format, ...)

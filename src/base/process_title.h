@@ -5,9 +5,9 @@
  * are moved away so that the title may take their place. Runs in: any process with one thread. */
 #pragma once
 
-/* First thing in main(): what to use instead of `argv` from now on; it lives as long as the
- * process. Without memory `argv` itself comes back, and titles are not set. */
-char **process_title_prepare(int argc, char **argv);
+/* First thing in main(): the strings of `argv` and of the environment are moved, for as long as the
+ * process lives. Without memory they stay, and titles are not set. */
+void process_title_prepare(char **argv);
 
 /* Cut to what there is room for. */
 void process_title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
