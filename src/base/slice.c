@@ -36,6 +36,23 @@ static inline uint64_t fold8(uint64_t word)
     return word | upper >> 2;
 }
 
+bool slice_has_upper(struct slice s)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= s.len; i += 8) {
+        uint64_t word = load8(s.data + i);
+
+        if (fold8(word) != word)
+            return true;
+    }
+    for (; i < s.len; i++) {
+        if (ascii_lower(s.data[i]) != s.data[i])
+            return true;
+    }
+    return false;
+}
+
 bool slice_eq_nocase(struct slice a, struct slice b)
 {
     size_t i = 0;

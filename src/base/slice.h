@@ -71,6 +71,9 @@ static inline char ascii_lower(char c)
 
 bool slice_eq_nocase(struct slice a, struct slice b);
 
+/* Is there a letter from A to Z? */
+bool slice_has_upper(struct slice s);
+
 /* <0, 0, >0 as memcmp; a shorter prefix comes first. */
 int slice_cmp(struct slice a, struct slice b);
 

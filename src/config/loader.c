@@ -85,6 +85,10 @@ bool loader_init(struct loader *loader, const struct conf_feature *const *featur
     map_init(&loader->inner->said, loader->scratch, false);
     loader->inner->row_words = row_count / 64 + 1;
     loader->inner->feature_words = count / 64 + 1;
+    loader->inner->used = arena_zalloc(loader->scratch,
+                                       loader->inner->feature_words * sizeof(uint64_t));
+    if (loader->inner->used == NULL)
+        return false;
     loader->inner->last_pending = &loader->inner->pending;
     return add_rows(loader, row_count);
 }
@@ -264,6 +268,15 @@ static const struct entry *find_entry(const struct loader *loader, const struct 
     return entry;
 }
 
+bool loader_uses(const struct loader *loader, const struct conf_feature *feature)
+{
+    for (size_t i = 0; i < loader->feature_count; i++) {
+        if (loader->features[i] == feature)
+            return bit_is_set(loader->inner->used, i);
+    }
+    return false;
+}
+
 bool loader_knows(const struct loader *loader, struct slice name)
 {
     return map_get(&loader->inner->by_name, name) != NULL;
@@ -304,6 +317,7 @@ static void load_directive(struct loader *loader, struct scope *scope, const str
         return;
     call.first = !bit_is_set(scope->given, entry->bit);
     bit_set(scope->given, entry->bit);
+    bit_set(loader->inner->used, entry->feature);
     if (has_conf) {
         call.conf = own_settings(loader, scope, entry->feature);
         if (call.conf == NULL) {

@@ -59,6 +59,9 @@ void loader_share(struct loader *loader, struct slice key, void *thing);
 struct slice loader_path(struct loader *loader, struct slice path);
 struct slice loader_conf_path(struct loader *loader, struct slice path);
 
+/* Was a directive of the feature loaded so far? */
+bool loader_uses(const struct loader *loader, const struct conf_feature *feature);
+
 /* Is there a directive of that name, wherever it may stand? */
 bool loader_knows(const struct loader *loader, struct slice name);
 

@@ -27,6 +27,7 @@ struct loader_private {
     struct map by_name; /* -> the first struct entry */
     size_t row_words;   /* uint64_t in scope->given */
     size_t feature_words;
+    uint64_t *used;     /* bit per feature: one of its directives was loaded; scratch */
     size_t group_count; /* of an array of settings: up to the last feature that has some */
     /* [depth]: own and given bits of the scope open there, one after the other; scratch */
     uint64_t *bits[TREE_DEPTH_MAX + 2];

@@ -132,5 +132,11 @@ struct template *template_compile(struct variables *variables, struct arena *are
  * arena (which a NUL byte that is not counted follows). False: no memory. */
 bool template_eval(const struct template *template, struct subject *subject, struct slice *text);
 
-/* The same, and "" or "0" is false: the rule of `if`, `access_log if=`, `proxy_no_cache`. */
+/* Is it "0" without evaluation? For what is off by default. */
+static inline bool template_is_zero(const struct template *template)
+{
+    return template->constant && template->source.len == 1 && template->source.data[0] == '0';
+}
+
+/* template_eval(), and "" or "0" is false: the rule of `if`, `access_log if=`, `proxy_no_cache`. */
 bool template_true(const struct template *template, struct subject *subject);

@@ -8,6 +8,7 @@
 #include "http/feature.h"
 #include "http/server.h"
 
+struct feature_rows;
 struct location_tree;
 struct loader;
 struct regex;
@@ -79,6 +80,7 @@ struct http_listen {
 struct http_conf {
     struct snapshot *snapshot;
     const struct settings *settings; /* http level */
+    const struct feature_rows *rows; /* whom exchanges call */
     struct http_server **servers;
     size_t server_count;
     struct http_listen *listens; /* order = http_listen_specs() */

@@ -264,6 +264,10 @@ static bool on_head(struct exchange *x)
     size_t bytes;
 
     if (!x->limit_rate_set && conf->limit_rate != NULL) {
+        if (template_is_zero(conf->limit_rate)) {
+            x->limit_rate = 0;
+            return true;
+        }
         if (!template_eval(conf->limit_rate, &x->subject, &text))
             return false;
         x->limit_rate = conf_parse_bytes(text, &bytes) ? bytes : 0;

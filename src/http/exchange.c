@@ -294,12 +294,6 @@ const struct address *exchange_local_address(struct exchange *x)
     return local;
 }
 
-struct slice exchange_header(const struct exchange *x, enum header_id id)
-{
-    return x->request.headers == NULL ? slice_make(NULL, 0)
-                                      : header_list_value(x->request.headers, id);
-}
-
 /* A piece of a log line; nothing is written when there is no room. */
 struct line {
     char *at;

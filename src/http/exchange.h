@@ -322,7 +322,11 @@ void *exchange_slot(struct exchange *x, const struct feature *feature, size_t by
 const struct address *exchange_local_address(struct exchange *x);
 
 /* Request header by id, empty slice if absent; and by name. */
-struct slice exchange_header(const struct exchange *x, enum header_id id);
+static inline struct slice exchange_header(const struct exchange *x, enum header_id id)
+{
+    return x->request.headers == NULL ? slice_make(NULL, 0)
+                                      : header_list_value(x->request.headers, id);
+}
 
 static inline struct exchange *exchange_of(struct subject *subject)
 {

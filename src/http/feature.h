@@ -14,6 +14,9 @@ struct feature {
     struct conf_feature conf; /* first: what the loader needs */
     enum step phase; /* STEP_POST_READ .. STEP_CONTENT; 0 (STEP_SERVER): no phase handler */
     enum phase_verdict (*run)(struct exchange *x);
+    /* Without a directive of this feature (mostly itself) in the whole config, `run`, `on_head` and
+     * `on_log` have nothing to do and are not called. NULL: always called. */
+    const struct feature *idle_without;
     /* Head filter: the response is about to begin. False: no memory. */
     bool (*on_head)(struct exchange *x);
     /* STEP_LOG: every exchange, also failed ones. Must not wait. */

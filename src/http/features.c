@@ -1,6 +1,8 @@
 #include "http/features.h"
 
 #include "balance/upstream_conf.h"
+#include "base/arena.h"
+#include "config/loader.h"
 #include "http/core_conf.h"
 #include "http/server.h"
 #include "http/structure.h"
@@ -76,15 +78,6 @@ static const struct conf_feature *conf_features[FEATURES_MAX];
 
 size_t http_feature_count = FEATURES_MAX - 1;
 
-static struct {
-    const struct feature *phase[STEP_COUNT][FEATURES_MAX];
-    size_t phase_count[STEP_COUNT];
-    const struct feature *head[FEATURES_MAX];
-    size_t head_count;
-    const struct feature *log[FEATURES_MAX];
-    size_t log_count;
-} rows;
-
 enum { RANK_FREQUENT, RANK_SETTINGS, RANK_NONE, RANKS };
 
 static int rank_of(const struct conf_feature *conf)
@@ -112,26 +105,11 @@ static void number_features(void)
     conf_features[next] = &upstream_feature;
 }
 
-static void fill_rows(void)
-{
-    number_features();
-    for (unsigned i = 0; i < http_feature_count; i++) {
-        struct feature *feature = http_feature_list[i];
-
-        if (feature->run != NULL)
-            rows.phase[feature->phase][rows.phase_count[feature->phase]++] = feature;
-        if (feature->on_head != NULL)
-            rows.head[rows.head_count++] = feature;
-        if (feature->on_log != NULL)
-            rows.log[rows.log_count++] = feature;
-    }
-}
-
 void http_features_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    pthread_once(&once, fill_rows);
+    pthread_once(&once, number_features);
 }
 
 const struct conf_feature *const *http_conf_features(size_t *count)
@@ -141,18 +119,52 @@ const struct conf_feature *const *http_conf_features(size_t *count)
     return conf_features;
 }
 
-struct feature_row features_of_phase(enum step phase)
+static bool in_phase(const struct feature *feature, int phase)
 {
-    assert(phase < STEP_COUNT);
-    return (struct feature_row){rows.phase[phase], rows.phase_count[phase]};
+    return feature->run != NULL && (int)feature->phase == phase;
 }
 
-struct feature_row features_with_head_filter(void)
+static bool has_head_filter(const struct feature *feature, int unused)
 {
-    return (struct feature_row){rows.head, rows.head_count};
+    (void)unused;
+    return feature->on_head != NULL;
 }
 
-struct feature_row features_with_log(void)
+static bool has_log(const struct feature *feature, int unused)
 {
-    return (struct feature_row){rows.log, rows.log_count};
+    (void)unused;
+    return feature->on_log != NULL;
+}
+
+/* Those that are used and fit, at `*end`, which moves behind them. */
+static struct feature_row make_row(const struct loader *loader, const struct feature ***end,
+                                   bool (*fits)(const struct feature *feature, int phase),
+                                   int phase)
+{
+    struct feature_row row = {.features = *end};
+
+    for (unsigned i = 0; i < http_feature_count; i++) {
+        const struct feature *feature = http_feature_list[i];
+        const struct feature *needed = feature->idle_without;
+
+        if (!fits(feature, phase) || (needed != NULL && !loader_uses(loader, &needed->conf)))
+            continue;
+        *(*end)++ = feature;
+        row.count++;
+    }
+    return row;
+}
+
+const struct feature_rows *features_in_use(const struct loader *loader)
+{
+    struct feature_rows *rows = arena_zalloc(loader->arena, sizeof *rows);
+    const struct feature **end = arena_alloc(loader->arena, 3 * FEATURES_MAX * sizeof(void *));
+
+    if (rows == NULL || end == NULL)
+        return NULL;
+    for (int phase = 0; phase < STEP_COUNT; phase++)
+        rows->phase[phase] = make_row(loader, &end, in_phase, phase);
+    rows->head = make_row(loader, &end, has_head_filter, 0);
+    rows->log = make_row(loader, &end, has_log, 0);
+    return rows;
 }

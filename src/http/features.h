@@ -19,6 +19,12 @@ struct feature_row {
     size_t count;
 };
 
-struct feature_row features_of_phase(enum step phase);
-struct feature_row features_with_head_filter(void);
-struct feature_row features_with_log(void);
+/* What the exchanges of a config have to call; what it does not use is left out. */
+struct feature_rows {
+    struct feature_row phase[STEP_COUNT];
+    struct feature_row head; /* filters */
+    struct feature_row log;
+};
+
+/* When the http block is loaded. NULL: no memory. */
+const struct feature_rows *features_in_use(const struct loader *loader);

@@ -418,10 +418,25 @@ int file_error_status(struct exchange *x, const struct file *file, const struct 
     return status;
 }
 
+static char *put_hex(char *out, uint64_t value)
+{
+    static const char digits[] = "0123456789abcdef";
+    int shift = value == 0 ? 0 : (63 - __builtin_clzll(value)) & ~3;
+
+    for (; shift >= 0; shift -= 4)
+        *out++ = digits[value >> shift & 15];
+    return out;
+}
+
+/* Seconds and size: two numbers of 16 digits at most. */
 struct slice file_etag(const struct file *file, char out[FILE_ETAG_BYTES])
 {
-    int n = snprintf(out, FILE_ETAG_BYTES, "\"%llx-%llx\"", (unsigned long long)file->modified,
-                     (unsigned long long)file->size);
+    char *at = out;
 
-    return slice_make(out, (size_t)n);
+    *at++ = '"';
+    at = put_hex(at, (uint64_t)file->modified);
+    *at++ = '-';
+    at = put_hex(at, file->size);
+    *at++ = '"';
+    return slice_make(out, (size_t)(at - out));
 }

@@ -262,9 +262,14 @@ struct header *header_list_next_id(const struct header_list *list, enum header_i
 /* First field with that id (not HEADER_OTHER), or NULL. */
 static inline struct header *header_list_find(const struct header_list *list, enum header_id id)
 {
+    uint64_t bit = UINT64_C(1) << (unsigned)id % 64;
     uint32_t at = 0;
 
-    return header_list_has(list, id) ? header_list_next_id(list, id, &at) : NULL;
+    if ((list->present[(unsigned)id / 64] & bit) == 0)
+        return NULL;
+    if ((list->repeated[(unsigned)id / 64] & bit) != 0 || list->first[id] > HEADERS_INLINE)
+        return header_list_next_id(list, id, &at);
+    return (struct header *)(uintptr_t)&list->inline_fields[list->first[id] - 1];
 }
 
 /* First field of that name, known or not, in either case; NULL: none. */

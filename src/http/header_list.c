@@ -76,8 +76,6 @@ static bool grow(struct header_list *list)
 {
     uint32_t chunk;
 
-    if (list->slot_count < HEADERS_INLINE)
-        return true;
     chunk = chunk_of(list->slot_count);
     if (chunk < list->chunk_count)
         return true;
@@ -96,10 +94,10 @@ struct header *header_list_push(struct header_list *list, const struct header *f
     struct header *added;
 
     assert((unsigned)field->id < HEADER_COUNT);
-    if (!grow(list))
+    if (slot >= HEADERS_INLINE && !grow(list))
         return NULL;
     list->slot_count++;
-    added = header_list_slot(list, slot);
+    added = slot < HEADERS_INLINE ? &list->inline_fields[slot] : header_list_slot(list, slot);
     *added = *field;
     if (field->id != HEADER_OTHER)
         note(list, field->id, slot);

@@ -62,6 +62,14 @@ struct head_stamp {
     char text[96];
 };
 
+/* A date that went out as Last-Modified: the same few go out again and again. */
+struct known_date {
+    int64_t when;
+    char text[30]; /* empty: no date */
+};
+
+enum { KNOWN_DATES = 16 }; /* a power of two */
+
 struct http_loop {
     struct loop *loop;             /* borrowed */
     struct http_shared *shared;    /* borrowed */
@@ -80,6 +88,7 @@ struct http_loop {
     void **slots; /* [feature index] per-loop state of features, heap */
     struct http_counters counters;
     struct head_stamp stamp;
+    struct known_date dates[KNOWN_DATES]; /* by the lowest bits of `when` */
     bool draining;
     void (*on_empty)(void *data);
     void *on_empty_data;

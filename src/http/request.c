@@ -27,11 +27,7 @@ bool request_check_names(struct exchange *x, struct header_list *headers,
 
 struct slice request_lower_host(struct exchange *x, struct slice host)
 {
-    bool lower = true;
-
-    for (size_t i = 0; i < host.len && lower; i++)
-        lower = ascii_lower(host.data[i]) == host.data[i];
-    if (lower)
+    if (!slice_has_upper(host))
         return host;
     char *copy = arena_bytes(x->subject.arena, host.len);
 
@@ -55,7 +51,8 @@ bool request_take_target(struct exchange *x, struct slice target, bool merge_sla
                   uri_result_text(result));
         return false;
     }
-    ptrdiff_t mark = slice_find(target, '?');
+    bool whole = uri.plain && uri.path.len == target.len;
+    ptrdiff_t mark = whole ? -1 : slice_find(target, '?');
 
     x->request.path = mark < 0 ? target : slice_head(target, (size_t)mark);
     x->request.uri = uri.path;

@@ -24,7 +24,7 @@ bool response_has_body(const struct exchange *x)
 bool response_begin(struct exchange *x)
 {
     struct response *response = &x->response;
-    struct feature_row row = features_with_head_filter();
+    struct feature_row row = x->conf->rows->head;
 
     assert(!response->begun);
     if ((x->flags & X_STATUS_FIXED) != 0) {

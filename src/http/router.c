@@ -168,6 +168,7 @@ struct location_tree {
     struct http_location **regexes;  /* in order of declaration */
     uint32_t *parents; /* [prefix_count]: position of the longest other prefix of this one, or NONE
                         */
+    uint64_t slashed;  /* bit `length % 64`: of names that are asked for with "/" behind */
     struct map *seen;  /* while loading: kind and name -> location; NULL: there are few */
     uint32_t exact_count;
     uint32_t prefix_count;
@@ -294,9 +295,21 @@ static int by_name(const void *a, const void *b)
     return slice_cmp((*left)->name, (*right)->name);
 }
 
+static uint64_t slashed_lengths(struct http_location *const *items, size_t count)
+{
+    uint64_t lengths = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (items[i]->auto_redirect)
+            lengths |= UINT64_C(1) << items[i]->name.len % 64;
+    return lengths;
+}
+
 bool location_tree_freeze(struct location_tree *tree)
 {
     tree->seen = NULL;
+    tree->slashed = slashed_lengths(tree->exacts, tree->exact_count) |
+                    slashed_lengths(tree->prefixes, tree->prefix_count);
     if (tree->exact_count > 1)
         qsort(tree->exacts, tree->exact_count, sizeof *tree->exacts, by_name);
     if (tree->prefix_count == 0)
@@ -404,7 +417,8 @@ static struct found find_static(const struct location_tree *tree, struct slice u
         return (struct found){.location = exact, .settled = true};
     const struct http_location *prefix = find_prefix(tree, uri);
 
-    if (prefix != NULL && prefix->name.len == uri.len)
+    if ((prefix != NULL && prefix->name.len == uri.len) ||
+        (tree->slashed >> (uri.len + 1) % 64 & 1) == 0)
         return (struct found){.location = prefix};
     const struct http_location *slashed = find_slashed(tree->exacts, tree->exact_count, uri);
 

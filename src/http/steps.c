@@ -54,6 +54,20 @@ const char *step_doing(enum step step)
     return steps[step].doing;
 }
 
+/* Steps that are nothing but their handlers. */
+#define HANDLERS_ONLY                                                                              \
+    (TO(POST_READ) | TO(SERVER_REWRITE) | TO(REWRITE) | TO(PREACCESS) | TO(ACCESS) | TO(PRECONTENT))
+
+/* Of these, nearly all configs leave some without any: then the next one follows at once. */
+static enum step skip_idle(const struct exchange *x)
+{
+    enum step step = x->step;
+
+    while ((HANDLERS_ONLY >> step & 1) != 0 && x->conf->rows->phase[step].count == 0)
+        step++;
+    return step;
+}
+
 /* The only caller of steps. A step names the next one in x->step and returns GO_ON; or it has
  * arranged that exchange_resume() will be called, and returns WAIT; or the exchange is gone. */
 void exchange_run(struct exchange *x)
@@ -64,8 +78,9 @@ void exchange_run(struct exchange *x)
     x->running = true;
     x->freed_flag = &freed;
     for (;;) {
-        enum step from = x->step;
+        enum step from = skip_idle(x);
 
+        x->step = from;
         x->again = false;
         enum verdict verdict = steps[from].run(x);
         if (freed || verdict == ENDED)
@@ -110,7 +125,7 @@ static enum verdict heed(struct exchange *x, enum phase_verdict said, bool *over
 /* Runs the handlers of the present phase from x->phase_index on. */
 static enum verdict run_handlers(struct exchange *x, bool *over)
 {
-    struct feature_row row = features_of_phase(x->step);
+    struct feature_row row = x->conf->rows->phase[x->step];
 
     while (x->phase_index < row.count) {
         bool *freed = x->freed_flag;
@@ -213,7 +228,7 @@ static enum verdict step_rewrite(struct exchange *x)
  * refusal stands in deny_status too, until its time has come. */
 static enum verdict step_access(struct exchange *x)
 {
-    struct feature_row row = features_of_phase(STEP_ACCESS);
+    struct feature_row row = x->conf->rows->phase[STEP_ACCESS];
     bool any = core_of(x)->satisfy == SATISFY_ANY;
 
     while (x->phase_index < row.count && (any || x->deny_status == 0)) {
@@ -304,7 +319,7 @@ void phase_log(struct exchange *x)
         x->settings = x->server->settings;
     if (x->settings == NULL)
         return;
-    struct feature_row row = features_with_log();
+    struct feature_row row = x->conf->rows->log;
 
     for (size_t i = 0; i < row.count; i++)
         row.features[i]->on_log(x);

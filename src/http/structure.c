@@ -262,7 +262,8 @@ static bool finish_features(struct loader *loader, struct http_conf *conf)
         if (feature->finish_http != NULL)
             ok = feature->finish_http(loader, conf) && ok;
     }
-    return ok;
+    conf->rows = features_in_use(loader);
+    return conf->rows != NULL && ok;
 }
 
 static bool add_variables(struct conf_call *call)

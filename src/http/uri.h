@@ -73,8 +73,9 @@ bool uri_path_is_unsafe(struct slice path);
 
 /* `Host`, `:authority` or the authority of an absolute-form target. */
 struct host {
-    struct slice name; /* without port and without the dot at the end; brackets of IPv6 kept */
-    struct slice port; /* digits; empty if none was given */
+    struct slice name;    /* without port and without the dot at the end; brackets of IPv6 kept */
+    struct slice port;    /* digits; empty if none was given */
+    uint16_t port_number; /* 0: none was given */
 };
 
 /* False: empty, user information, bytes that a host cannot have, two dots in a row, a port that is

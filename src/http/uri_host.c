@@ -37,19 +37,27 @@ static size_t span(struct slice s, uint8_t kind)
 }
 
 /* "" or ":digits"; the colon alone is allowed (RFC 3986, 3.2.3). */
-static bool parse_port(struct slice text, struct slice *port)
+static bool parse_port(struct slice text, struct host *host)
 {
-    uint64_t number;
+    unsigned number = 0;
 
-    *port = slice_make(text.data, 0);
+    host->port = slice_make(text.data, 0);
     if (text.len == 0)
         return true;
     if (text.data[0] != ':')
         return false;
-    *port = slice_skip(text, 1);
-    if (port->len == 0)
-        return true;
-    return port->len <= 5 && slice_to_u64(*port, &number) && number <= UINT16_MAX;
+    host->port = slice_skip(text, 1);
+    if (host->port.len > 5)
+        return false;
+    for (size_t i = 0; i < host->port.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)host->port.data[i] - '0';
+
+        if (digit > 9)
+            return false;
+        number = number * 10 + digit;
+    }
+    host->port_number = (uint16_t)number;
+    return number <= UINT16_MAX;
 }
 
 /* "[...]": only what an address can consist of; whether it is one does not matter to us. */
@@ -65,11 +73,13 @@ static size_t literal_len(struct slice text)
 /* Without the dot of the root; 0: two dots in a row, or nothing else. */
 static size_t name_len(struct slice text)
 {
-    size_t len = span(text, HOST_NAME);
+    size_t len = 0;
+    char before = 'x';
 
-    for (size_t i = 1; i < len; i++) {
-        if (text.data[i] == '.' && text.data[i - 1] == '.')
+    for (; len < text.len && (host_bytes[(unsigned char)text.data[len]] & HOST_NAME) != 0; len++) {
+        if (text.data[len] == '.' && before == '.')
             return 0;
+        before = text.data[len];
     }
     return len == 1 && text.data[0] == '.' ? 0 : len;
 }
@@ -82,7 +92,7 @@ bool parse_host(struct slice text, struct host *out)
     if (text.len == 0)
         return false;
     len = text.data[0] == '[' ? literal_len(text) : name_len(text);
-    if (len == 0 || !parse_port(slice_skip(text, len), &host.port))
+    if (len == 0 || !parse_port(slice_skip(text, len), &host))
         return false;
     if (text.data[len - 1] == '.')
         len--;

@@ -54,6 +54,7 @@ struct feature access_feature = {
              .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &access_feature,
     .phase = STEP_ACCESS,
     .run = run,
 };

@@ -292,6 +292,7 @@ struct feature auth_basic_feature = {
              .conf_bytes = sizeof(struct auth_basic_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &auth_basic_feature,
     .phase = STEP_ACCESS,
     .run = run,
 };

@@ -224,6 +224,7 @@ struct feature autoindex_feature = {
              .conf_bytes = sizeof(struct autoindex_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &autoindex_feature,
     .phase = STEP_CONTENT,
     .run = run,
 };

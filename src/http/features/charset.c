@@ -85,5 +85,6 @@ struct feature charset_feature = {
              .conf_bytes = sizeof(struct charset_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &charset_feature,
     .on_head = on_head,
 };

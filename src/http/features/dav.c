@@ -394,6 +394,7 @@ struct feature dav_feature = {
              .conf_bytes = sizeof(struct dav_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &dav_feature,
     .phase = STEP_CONTENT,
     .run = run,
 };

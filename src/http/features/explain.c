@@ -254,7 +254,7 @@ static enum phase_verdict answer_failure(struct exchange *x)
 /* The handlers of a phase, as the exchange's own driver runs them. False: the phases are over. */
 static bool run_phase(struct exchange *x, enum step step)
 {
-    struct feature_row row = features_of_phase(step);
+    struct feature_row row = x->conf->rows->phase[step];
 
     x->step = step;
     for (size_t i = 0; i < row.count && !told_of(x)->answered; i++) {

@@ -236,5 +236,6 @@ struct feature gunzip_feature = {
              .conf_bytes = sizeof(struct gunzip_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &gunzip_feature,
     .on_head = on_head,
 };

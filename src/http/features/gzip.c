@@ -409,6 +409,7 @@ struct feature gzip_feature = {
              .conf_bytes = sizeof(struct gzip_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &gzip_feature,
     .on_head = on_head,
     .on_loop_end = on_loop_end,
     .variables = variables,

@@ -93,6 +93,7 @@ struct feature gzip_static_feature = {
              .conf_bytes = sizeof(struct gzip_static_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &gzip_static_feature,
     .phase = STEP_CONTENT,
     .run = run,
 };

@@ -186,6 +186,7 @@ struct feature headers_feature = {
              .directives = directives,
              .directive_count = COUNT(directives),
              .finish = finish},
+    .idle_without = &headers_feature,
     .on_head = on_head,
 };
 

@@ -71,6 +71,7 @@ struct feature limit_except_feature = {
              .conf_bytes = sizeof(struct limit_except_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &limit_except_feature,
     .phase = STEP_REWRITE,
     .run = run,
 };

@@ -87,6 +87,8 @@ static bool add_field(struct proxy_head *head, struct writer *fixed,
 {
     struct proxy_piece *piece = &head->pieces[head->piece_count];
 
+    if ((header_name_flags(header->name) & HEADER_NAME_INVALID) != 0)
+        return true; /* it would not be written anyway */
     if (header->value != NULL && header->value->constant) {
         if (header->value->source.len > 0)
             write_header(fixed, header->name, header->value->source);
@@ -255,13 +257,13 @@ static bool write_piece(struct relay *r, struct writer *w, const struct proxy_pi
     if (piece->name.len == 0)
         return true;
     if (piece->value == NULL) {
-        write_header(w, piece->name, proxy_state_of(r)->url.host_header);
+        write_line(w, piece->name, proxy_state_of(r)->url.host_header);
         return true;
     }
     if (!template_eval(piece->value, &r->x->subject, &value))
         return false;
     if (value.len > 0)
-        write_header(w, piece->name, value);
+        write_line(w, piece->name, value);
     return true;
 }
 

@@ -197,6 +197,7 @@ struct feature realip_feature = {
              .conf_bytes = sizeof(struct realip_conf),
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &realip_feature,
     .phase = STEP_POST_READ,
     .run = run,
     .variables = variables,
@@ -206,6 +207,7 @@ struct feature realip_feature = {
 /* Again where the location is known, for what is set there. */
 struct feature realip_location_feature = {
     .conf = {.name = "http_realip_location"},
+    .idle_without = &realip_feature,
     .phase = STEP_PREACCESS,
     .run = run,
 };

@@ -415,6 +415,7 @@ static bool finish_http(struct loader *loader, struct http_conf *http)
 
 struct feature server_rewrite_feature = {
     .conf = {.name = "http_server_rewrite"},
+    .idle_without = &rewrite_feature,
     .phase = STEP_SERVER_REWRITE,
     .run = run_server,
 };
@@ -425,6 +426,7 @@ struct feature rewrite_feature = {
              .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &rewrite_feature,
     .phase = STEP_REWRITE,
     .run = run_location,
     .finish_http = finish_http,

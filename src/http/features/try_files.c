@@ -199,6 +199,7 @@ struct feature try_files_feature = {
              .frequent = true,
              .directives = directives,
              .directive_count = COUNT(directives)},
+    .idle_without = &try_files_feature,
     .phase = STEP_PRECONTENT,
     .run = run,
 };

@@ -75,11 +75,15 @@ unsigned connection_options(const struct header_list *headers)
     unsigned options = 0;
     uint32_t at = 0;
 
+    if (!header_list_has(headers, HEADER_CONNECTION))
+        return 0;
     for (const struct header *h;
          (h = header_list_next_id(headers, HEADER_CONNECTION, &at)) != NULL;) {
         struct slice rest = h->value, token;
+        unsigned alone = option_of(rest); /* mostly it is one word */
 
-        while (header_next_token(&rest, &token))
+        options |= alone;
+        while (alone == 0 && header_next_token(&rest, &token))
             options |= option_of(token);
     }
     return options;

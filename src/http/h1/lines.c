@@ -156,6 +156,10 @@ static inline bool take_usual_line(struct lines *lines, struct header *field)
 
 enum line_kind parse_field_line(struct lines *lines, struct header *field)
 {
+    if (lines->end - lines->at >= 2 && lines->at[0] == '\r' && lines->at[1] == '\n') {
+        lines->at += 2;
+        return LINE_EMPTY;
+    }
     return take_usual_line(lines, field) ? LINE_FIELD : parse_field_line_slowly(lines, field);
 }
 

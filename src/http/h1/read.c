@@ -120,7 +120,6 @@ static void enter_exchange(struct h1_conn *conn)
 static void take_line(struct exchange *x, const struct h1_request *parsed)
 {
     struct request *request = &x->request;
-    uint64_t port = 0;
 
     request->method = parsed->method;
     request->method_name = parsed->method_text;
@@ -129,8 +128,7 @@ static void take_line(struct exchange *x, const struct h1_request *parsed)
     request->version = parsed->version;
     request->headers = &((struct h1_stream *)x->stream)->request.headers;
     request->host = request_lower_host(x, parsed->host.name);
-    if (slice_to_u64(parsed->host.port, &port))
-        request->host_port = (uint16_t)port;
+    request->host_port = parsed->host.port_number;
 }
 
 static void take_body_facts(struct exchange *x, const struct h1_request *parsed)

@@ -142,19 +142,27 @@ static void write_type(struct writer *w, const struct response *response)
     write_bytes(w, slice_of("\r\n"));
 }
 
+static struct slice date_text(struct exchange *x, time_t when)
+{
+    struct known_date *date = &x->http->dates[(uint64_t)when % KNOWN_DATES];
+
+    if (date->when != when || date->text[0] == '\0') {
+        clock_http_date(when, date->text);
+        date->when = when;
+    }
+    return slice_make(date->text, 29);
+}
+
 static void write_entity(struct writer *w, struct exchange *x)
 {
     const struct response *response = &x->response;
-    char date[30];
 
     write_type(w, response);
     if (response->content_length >= 0 && response->status >= 200 && response->status != 204 &&
         response->status != 304)
         write_header_u64(w, HEADER_CONTENT_LENGTH, (uint64_t)response->content_length);
-    if (response->last_modified >= 0) {
-        clock_http_date(response->last_modified, date);
-        write_header_id(w, HEADER_LAST_MODIFIED, slice_make(date, 29));
-    }
+    if (response->last_modified >= 0)
+        write_header_id(w, HEADER_LAST_MODIFIED, date_text(x, response->last_modified));
     struct slice location = response_complete_location(x);
 
     x->response.location = location; /* $sent_http_location says what was sent */

@@ -116,12 +116,14 @@ void write_request_line(struct writer *w, struct slice method, struct slice targ
         w->overflow = true;
         return;
     }
-    write_bytes(w, method);
-    write_bytes(w, slice_make(" ", 1));
+    if (has_room(w, method.len + 1)) {
+        append(w, method);
+        append(w, slice_make(" ", 1));
+    }
     if (target.len == 0)
         target = slice_make("/", 1);
     write_target(w, target);
-    write_bytes(w, slice_of(version == 11 ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n"));
+    write_bytes(w, slice_make(version == 11 ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n", 11));
 }
 
 void write_status_line(struct writer *w, unsigned status, struct slice reason)
@@ -146,8 +148,7 @@ void write_status_line(struct writer *w, unsigned status, struct slice reason)
     append(w, slice_make("\r\n", 2));
 }
 
-/* A line whose name is known to be fit. */
-static void write_line(struct writer *w, struct slice name, struct slice value)
+void write_line(struct writer *w, struct slice name, struct slice value)
 {
     if (!has_room(w, name.len + value.len + 4))
         return;

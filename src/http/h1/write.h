@@ -44,6 +44,10 @@ void write_status_line(struct writer *w, unsigned status, struct slice reason);
 
 /* "name: value\r\n". A name with a byte that no name can have writes nothing. */
 void write_header(struct writer *w, struct slice name, struct slice value);
+
+/* The same for a name that was looked at before. */
+void write_line(struct writer *w, struct slice name, struct slice value);
+
 void write_header_id(struct writer *w, enum header_id id, struct slice value);
 void write_header_u64(struct writer *w, enum header_id id, uint64_t value);
 

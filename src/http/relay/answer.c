@@ -318,8 +318,8 @@ static void set_rate(struct relay *r)
     struct slice text;
     size_t rate;
 
-    if (r->conf->limit_rate != NULL && template_eval(r->conf->limit_rate, &r->x->subject, &text) &&
-        conf_parse_bytes(text, &rate))
+    if (r->conf->limit_rate != NULL && !template_is_zero(r->conf->limit_rate) &&
+        template_eval(r->conf->limit_rate, &r->x->subject, &text) && conf_parse_bytes(text, &rate))
         r->rate = rate;
 }
 

@@ -48,8 +48,6 @@ static bool set_source(struct relay *r, struct connect_options *options, uint64_
 {
     struct slice text;
 
-    if (r->conf->bind == NULL)
-        return true;
     if (!template_eval(r->conf->bind, &r->x->subject, &text))
         return false;
     if (text.len == 0)
@@ -117,20 +115,22 @@ static struct peer_conn *open_stream(struct relay *r, struct muxes *muxes,
     return conn;
 }
 
-static struct peer_conn *open_own(struct relay *r, const struct pool_target *target,
-                                  const struct connect_options *options)
+static struct peer_conn *use_own(struct relay *r, struct peer_conn *conn)
 {
-    struct pool *pool = balance_pool(r->upstream->balance, r->x->loop);
-    struct peer_conn *conn = may_use_kept(r) ? pool_take(pool, target) : NULL;
-
-    if (conn == NULL)
-        conn = pool_open(pool, target, options);
     if (conn == NULL)
         return NULL;
     conn->user = r;
     conn->io.on_ready = on_ready;
     r->codec = &upstream_h1;
     return conn;
+}
+
+/* One that is kept. NULL: there is none, or it will not do. */
+static struct peer_conn *take_own(struct relay *r, const struct pool_target *target)
+{
+    struct pool *pool = balance_pool(r->upstream->balance, r->x->loop);
+
+    return may_use_kept(r) ? use_own(r, pool_take(pool, target)) : NULL;
 }
 
 /* A peer that chose HTTP/1.1: one that is kept, or another chance to choose. */
@@ -138,40 +138,50 @@ static struct peer_conn *open_either(struct relay *r, const struct pool_target *
                                      const struct connect_options *options)
 {
     struct muxes *muxes = muxes_of(r->x->http);
-    struct pool *pool = balance_pool(r->upstream->balance, r->x->loop);
     struct peer_conn *conn = NULL;
 
     errno = ENOMEM;
     if (muxes == NULL)
         return NULL;
-    if (mux_is_plain(muxes, target) && may_use_kept(r))
-        conn = pool_take(pool, target);
+    if (mux_is_plain(muxes, target))
+        conn = take_own(r, target);
+    return conn != NULL ? conn : open_stream(r, muxes, target, options);
+}
+
+/* None of those that are kept will do. */
+static struct peer_conn *open_new(struct relay *r, struct pool_target *target)
+{
+    struct connect_options options = {.keepalive = r->conf->socket_keepalive,
+                                      .rcvbuf = (int)r->conf->socket_rcvbuf,
+                                      .sndbuf = (int)r->conf->socket_sndbuf};
+    struct peer_conn *conn = NULL;
+
+    if (r->conf->bind != NULL && !set_source(r, &options, &target->variant))
+        return NULL;
+    if (r->tls != NULL) {
+        struct slice client = slice_make((const char *)&r->tls, sizeof r->tls);
+
+        target->variant = pool_variant(pool_variant(target->variant, client), r->tls_name);
+    }
+    if (r->h2 != RELAY_H1)
+        return open_either(r, target, &options);
+    conn = take_own(r, target);
     if (conn == NULL)
-        return open_stream(r, muxes, target, options);
-    conn->user = r;
-    conn->io.on_ready = on_ready;
-    r->codec = &upstream_h1;
+        conn = use_own(r,
+                       pool_open(balance_pool(r->upstream->balance, r->x->loop), target, &options));
     return conn;
 }
 
 bool relay_open_conn(struct relay *r)
 {
-    struct connect_options options = {.keepalive = r->conf->socket_keepalive,
-                                      .rcvbuf = (int)r->conf->socket_rcvbuf,
-                                      .sndbuf = (int)r->conf->socket_sndbuf};
     struct pool_target target = {.state = r->pick.peer->state,
                                  .must_live = !method_is_idempotent(r->x->request.method)};
 
     errno = EADDRNOTAVAIL;
-    if (!set_source(r, &options, &target.variant))
-        return false;
-    if (r->tls != NULL) {
-        struct slice client = slice_make((const char *)&r->tls, sizeof r->tls);
-
-        target.variant = pool_variant(pool_variant(target.variant, client), r->tls_name);
-    }
-    r->conn = r->h2 != RELAY_H1 ? open_either(r, &target, &options)
-                                : open_own(r, &target, &options);
+    if (r->conf->bind == NULL && r->tls == NULL && r->h2 == RELAY_H1)
+        r->conn = take_own(r, &target); /* all there is to know of the connection is its peer */
+    if (r->conn == NULL)
+        r->conn = open_new(r, &target);
     return r->conn != NULL;
 }
 

@@ -21,7 +21,7 @@ struct tries *tries_of(struct exchange *x)
 struct relay_try *tries_add(struct exchange *x, struct slice peer, bool first)
 {
     struct tries *tries = tries_of(x);
-    struct relay_try *try = tries == NULL ? NULL : arena_zalloc(x->subject.arena, sizeof *try);
+    struct relay_try *try = tries == NULL ? NULL : arena_alloc(x->subject.arena, sizeof *try);
 
     if (try == NULL)
         return NULL;
