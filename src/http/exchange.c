@@ -14,6 +14,7 @@
 #include "http/steps.h"
 
 #include <assert.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -267,16 +268,37 @@ void exchange_client_gone(struct exchange *x)
     exchange_abort(x, false);
 }
 
+/* Few features keep something for an exchange: a short list is found sooner than a table is zeroed.
+ */
+struct feature_slot {
+    struct feature_slot *next;
+    const struct feature *feature;
+    alignas(max_align_t) char data[];
+};
+
+void *exchange_slot_used(const struct exchange *x, const struct feature *feature)
+{
+    for (struct feature_slot *slot = x->slots; slot != NULL; slot = slot->next) {
+        if (slot->feature == feature)
+            return slot->data;
+    }
+    return NULL;
+}
+
 void *exchange_slot(struct exchange *x, const struct feature *feature, size_t bytes)
 {
-    if (x->slots == NULL) {
-        x->slots = arena_zalloc(x->subject.arena, http_feature_count * sizeof *x->slots);
-        if (x->slots == NULL)
-            return NULL;
-    }
-    if (x->slots[feature->index] == NULL)
-        x->slots[feature->index] = arena_zalloc(x->subject.arena, bytes);
-    return x->slots[feature->index];
+    void *used = exchange_slot_used(x, feature);
+
+    if (used != NULL)
+        return used;
+    struct feature_slot *slot = arena_zalloc(x->subject.arena, sizeof *slot + bytes);
+
+    if (slot == NULL)
+        return NULL;
+    slot->next = x->slots;
+    slot->feature = feature;
+    x->slots = slot;
+    return slot->data;
 }
 
 const struct address *exchange_local_address(struct exchange *x)

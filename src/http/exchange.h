@@ -27,6 +27,7 @@ struct chunk;
 struct codec;
 struct exchange;
 struct feature;
+struct feature_slot;
 struct gather;
 struct http_conf;
 struct http_listen;
@@ -195,9 +196,9 @@ struct exchange {
     const struct settings
         *settings; /* [feature index] of the innermost block in force (server, location, if) */
     const struct codec *codec;
-    void *stream;            /* the codec's: connection or stream */
-    struct exchange *parent; /* subrequest: who asked; else NULL */
-    void **slots; /* [feature index] what features keep per exchange; arena, NULL until used */
+    void *stream;               /* the codec's: connection or stream */
+    struct exchange *parent;    /* subrequest: who asked; else NULL */
+    struct feature_slot *slots; /* what features keep per exchange; arena */
     struct request request;
     struct body body;
     struct gather *body_gather; /* http/body.c's, once the whole body was asked for; arena */
@@ -317,6 +318,9 @@ void exchange_client_gone(struct exchange *x);
 
 /* Per-exchange memory of a feature, zeroed at first use. NULL: no memory. */
 void *exchange_slot(struct exchange *x, const struct feature *feature, size_t bytes);
+
+/* The same if it was used already, else NULL. */
+void *exchange_slot_used(const struct exchange *x, const struct feature *feature);
 
 /* Address connected to (getsockname at most once). */
 const struct address *exchange_local_address(struct exchange *x);

@@ -23,7 +23,7 @@ bool path_append_uri(struct exchange *x)
 
 static bool appends_uri(const struct exchange *x)
 {
-    const struct path_state *state = x->slots == NULL ? NULL : x->slots[http_path_feature.index];
+    const struct path_state *state = exchange_slot_used(x, &http_path_feature);
 
     return state != NULL && state->location == x->location && state->redirects == x->redirects;
 }

@@ -74,12 +74,10 @@ static size_t literal_len(struct slice text)
 static size_t name_len(struct slice text)
 {
     size_t len = 0;
-    char before = 'x';
 
     for (; len < text.len && (host_bytes[(unsigned char)text.data[len]] & HOST_NAME) != 0; len++) {
-        if (text.data[len] == '.' && before == '.')
+        if (text.data[len] == '.' && len > 0 && text.data[len - 1] == '.')
             return 0;
-        before = text.data[len];
     }
     return len == 1 && text.data[0] == '.' ? 0 : len;
 }

@@ -287,7 +287,7 @@ static bool on_head(struct exchange *x)
 static bool get_ratio(struct subject *subject, const struct variable *v, struct slice *text)
 {
     struct exchange *x = exchange_of(subject);
-    const struct gzip_filter *gzip = x->slots == NULL ? NULL : x->slots[gzip_feature.index];
+    const struct gzip_filter *gzip = exchange_slot_used(x, &gzip_feature);
 
     (void)v;
     if (gzip == NULL || gzip->bytes_out == 0)

@@ -8,8 +8,6 @@
 #include "http/exchange.h"
 #include "http/features/response_facts.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { TEXT_BYTES_FIRST = 4096, OPS_FIRST = 16 };
@@ -47,6 +45,34 @@ void log_text_free(struct log_text *text)
 {
     free(text->data);
     *text = (struct log_text){0};
+}
+
+#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
+
+/* Bit 7 of each byte that is 0. Above the first such byte it may be set for others. */
+static inline uint64_t zero_bytes(uint64_t word)
+{
+    return (word - EACH_BYTE(1)) & ~word & EACH_BYTE(0x80);
+}
+
+/* How many of the first bytes stand in a line as they are, whatever the escaping: eight at a time,
+ * with the last few left to whoever looks at single ones. */
+static size_t plain_len(struct slice piece)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= piece.len; i += 8) {
+        uint64_t word;
+
+        memcpy(&word, piece.data + i, sizeof word);
+        uint64_t odd = zero_bytes(word ^ EACH_BYTE('"')) | zero_bytes(word ^ EACH_BYTE('\\'));
+        uint64_t low = (word - EACH_BYTE(0x20)) & ~word;
+        uint64_t high = (word + EACH_BYTE(1)) | word; /* from 0x7f on */
+
+        if (((odd | low | high) & EACH_BYTE(0x80)) != 0)
+            break;
+    }
+    return i;
 }
 
 static bool needs_hex(unsigned char c)
@@ -112,8 +138,11 @@ bool log_text_escaped(struct log_text *text, struct slice piece, enum log_escape
         return log_text_add(text, piece);
     if (!log_text_reserve(text, piece.len * ESCAPED_BYTES_MAX))
         return false;
+    size_t plain = plain_len(piece);
+
+    (void)log_text_add(text, slice_head(piece, plain));
     out = text->data + text->len;
-    for (size_t i = 0; i < piece.len; i++) {
+    for (size_t i = plain; i < piece.len; i++) {
         unsigned char c = (unsigned char)piece.data[i];
 
         if (escape == LOG_ESCAPE_DEFAULT && needs_hex(c))
@@ -144,18 +173,23 @@ static bool write_variable(struct log_text *text, struct exchange *x, const stru
     return op->escape != LOG_ESCAPE_DEFAULT || log_text_add(text, slice_of("-"));
 }
 
-static bool write_number(struct log_text *text, const char *format, uint64_t number)
+/* With at least so many digits. */
+static bool write_number(struct log_text *text, uint64_t number, size_t digits_min)
 {
-    char digits[32];
-    int n = snprintf(digits, sizeof digits, format, number);
+    char digits[20];
+    size_t at = sizeof digits;
 
-    return log_text_add(text, slice_make(digits, (size_t)n));
+    while (number > 0 || sizeof digits - at < digits_min) {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    }
+    return log_text_add(text, slice_make(digits + at, sizeof digits - at));
 }
 
 static bool write_seconds(struct log_text *text, uint64_t ms)
 {
-    return write_number(text, "%" PRIu64, ms / 1000) &&
-           write_number(text, ".%03" PRIu64, ms % 1000);
+    return write_number(text, ms / 1000, 1) && log_text_add(text, slice_of(".")) &&
+           write_number(text, ms % 1000, 3);
 }
 
 static bool write_time_local(struct log_text *text, struct exchange *x, const struct log_op *op)
@@ -185,20 +219,20 @@ static bool write_request_time(struct log_text *text, struct exchange *x, const 
 static bool write_status(struct log_text *text, struct exchange *x, const struct log_op *op)
 {
     (void)op;
-    return write_number(text, "%03" PRIu64, response_final_status(x));
+    return write_number(text, response_final_status(x), 3);
 }
 
 static bool write_bytes_sent(struct log_text *text, struct exchange *x, const struct log_op *op)
 {
     (void)op;
-    return write_number(text, "%" PRIu64, x->response.bytes_sent);
+    return write_number(text, x->response.bytes_sent, 1);
 }
 
 static bool write_body_bytes_sent(struct log_text *text, struct exchange *x,
                                   const struct log_op *op)
 {
     (void)op;
-    return write_number(text, "%" PRIu64, x->response.body_bytes_sent);
+    return write_number(text, x->response.body_bytes_sent, 1);
 }
 
 static bool write_remote_addr(struct log_text *text, struct exchange *x, const struct log_op *op)

@@ -8,7 +8,7 @@
 static const struct proxy_url *url_of(struct subject *subject)
 {
     struct exchange *x = exchange_of(subject);
-    const struct proxy_state *state = x->slots == NULL ? NULL : x->slots[http_proxy_feature.index];
+    const struct proxy_state *state = exchange_slot_used(x, &http_proxy_feature);
 
     if (state != NULL && state->pass != NULL)
         return &state->url;

@@ -161,7 +161,7 @@ static enum phase_verdict run(struct exchange *x)
 
 static const struct address *connected(struct exchange *x)
 {
-    const struct realip_state *state = x->slots == NULL ? NULL : x->slots[realip_feature.index];
+    const struct realip_state *state = exchange_slot_used(x, &realip_feature);
 
     return state == NULL || state->connected == NULL ? x->subject.client : state->connected;
 }

@@ -43,6 +43,30 @@ TEST(no_byte_breaks_a_line)
     }
 }
 
+/* Goal: the way through eight bytes at once sees every byte at every place.
+ * Method: a text is escaped whole, and byte by byte. */
+TEST(long_texts_are_escaped_as_their_bytes)
+{
+    for (size_t at = 0; at < 20; at++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            char in[20];
+            struct log_text whole = {0};
+            struct log_text single = {0};
+
+            memset(in, 'a', sizeof in);
+            in[at] = (char)byte;
+            for (int escape = LOG_ESCAPE_DEFAULT; escape <= LOG_ESCAPE_NONE; escape++) {
+                CHECK(log_text_escaped(&whole, slice_make(in, sizeof in), escape));
+                for (size_t i = 0; i < sizeof in; i++)
+                    CHECK(log_text_escaped(&single, slice_make(in + i, 1), escape));
+            }
+            CHECK_BYTES(whole.data, whole.len, single.data, single.len);
+            log_text_free(&whole);
+            log_text_free(&single);
+        }
+    }
+}
+
 TEST(text_grows)
 {
     struct log_text text = {0};
