@@ -32,6 +32,7 @@
     R(referer)                                                                                     \
     R(secure_link)                                                                                 \
     R(stub_status)                                                                                 \
+    R(metrics)                                                                                     \
     R(access) /* before auth_basic: an address costs less to check than a password */              \
     R(auth_basic)                                                                                  \
     R(auth_delay)                                                                                  \

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "event/loop.h"
 #include "http/server.h"
+#include "tls/failure.h"
 
 struct address;
 struct exchange;
@@ -41,10 +42,14 @@ struct http_counters { /* changed by http_count() in the loop's thread, read by 
     uint64_t accepted;
     uint64_t handled;
     uint64_t requests;
-    uint64_t active;  /* open connections */
-    uint64_t reading; /* ... whose request's head has begun to come */
-    uint64_t writing; /* ... with a request that is being answered */
-    uint64_t waiting; /* ... between two requests */
+    uint64_t active;     /* open connections */
+    uint64_t reading;    /* ... whose request's head has begun to come */
+    uint64_t writing;    /* ... with a request that is being answered */
+    uint64_t waiting;    /* ... between two requests */
+    uint64_t handshakes; /* TLS, with clients */
+    uint64_t handshakes_resumed;
+    uint64_t handshakes_early; /* with early data */
+    uint64_t handshakes_failed[TLS_FAILURE_COUNT];
 };
 
 /* Only the loop's own thread counts, so that a plain addition will do; others may look meanwhile.

@@ -93,8 +93,10 @@ static int on_hello(SSL *ssl, int *alert, void *data)
     const struct tls_server *server = conn->choice->server(conn->owner, asked);
 
     (void)data;
-    if (server == NULL || server->settings->reject_handshake)
+    if (server == NULL || server->settings->reject_handshake) {
+        conn->failure = TLS_FAILURE_NAME;
         return refuse(conn, alert, SSL_AD_UNRECOGNIZED_NAME, "handshake rejected");
+    }
     conn->fault_is_ours = true;
     if (server->broken)
         return refuse_broken(conn, alert, server);

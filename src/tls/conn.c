@@ -108,9 +108,36 @@ const char *tls_why(const struct tls_conn *conn)
     return conn->why == NULL ? "the connection was closed" : conn->why;
 }
 
-bool tls_failed_here(const struct tls_conn *conn)
+enum tls_failure tls_failure(const struct tls_conn *conn)
 {
-    return conn->fault_is_ours;
+    return conn->fault_is_ours ? TLS_FAILURE_OURS : conn->failure;
+}
+
+bool tls_conn_is_resumed(const struct tls_conn *conn)
+{
+    return SSL_session_reused(conn->ssl) == 1;
+}
+
+/* What the library's first error is to operators. */
+static enum tls_failure failure_of(unsigned long error)
+{
+    if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET)
+        return TLS_FAILURE_ALERT;
+    switch (ERR_GET_REASON(error)) {
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_VERSION_TOO_LOW:
+    case SSL_R_VERSION_TOO_HIGH:
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_SHARED_GROUPS:
+    case SSL_R_NO_SUITABLE_KEY_SHARE:
+    case SSL_R_NO_SUITABLE_GROUPS:
+    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+    case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+        return TLS_FAILURE_OFFER;
+    default:
+        return TLS_FAILURE_PROTOCOL;
+    }
 }
 
 struct ssl_st *tls_conn_ssl(struct tls_conn *conn)
@@ -157,11 +184,16 @@ enum tls_progress tls_shake(struct tls_conn *conn)
         return TLS_NEEDS_KEY;
     case SSL_ERROR_SYSCALL:
         conn->failed = true;
+        conn->failure = TLS_FAILURE_CLOSED;
         if (conn->why == NULL && conn->wire.error == 0)
             conn->why = strdup("the peer closed the connection");
         return TLS_FAILED;
     default:
         conn->failed = true;
+        if (conn->wire.ended)
+            conn->failure = TLS_FAILURE_CLOSED;
+        else if (conn->failure == TLS_FAILURE_PROTOCOL)
+            conn->failure = failure_of(ERR_peek_error());
         tls_set_why(conn, "SSL_do_handshake() failed");
         return TLS_FAILED;
     }

@@ -9,6 +9,7 @@
 #include "base/slice.h"
 #include "event/loop.h"
 #include "event/socket.h"
+#include "tls/failure.h"
 
 #include <stdbool.h>
 
@@ -61,8 +62,11 @@ enum tls_progress {
 /* Goes on with the handshake. TLS_FAILED: tls_why() says what happened. */
 enum tls_progress tls_handshake(struct tls_conn *conn);
 const char *tls_why(const struct tls_conn *conn);
-/* Was it our fault (a certificate that cannot be used), not the client's? */
-bool tls_failed_here(const struct tls_conn *conn);
+/* The kind of it. TLS_FAILURE_OURS: a certificate that cannot be used, not the client's fault. */
+enum tls_failure tls_failure(const struct tls_conn *conn);
+
+/* Was a session of before resumed? */
+bool tls_conn_is_resumed(const struct tls_conn *conn);
 
 /* Is what was read so far early data (RFC 8470): requests in the client's first message, which who
  * listened may send again? */

@@ -43,6 +43,7 @@ struct tls_conn {
     unsigned char first_byte;
     bool read_wants_write;
     bool fault_is_ours;
+    enum tls_failure failure;          /* when the handshake came to nothing */
     unsigned char session_context[32]; /* of the server chosen */
 };
 

@@ -93,7 +93,7 @@ def test_a_stop_does_not_wait_for_handshakes(pelayan, authority, rsa):
 
 def test_handshakes_of_one_address_are_limited(pelayan, authority, localhost):
     """The one too many is closed at once; who ends makes room; who is through does not count."""
-    site = pelayan.run(http=server(localhost, "ssl_handshake_limit 3; return 200 ok;"))
+    site = pelayan.run(main="worker_processes 1;", http=server(localhost, "ssl_handshake_limit 3; return 200 ok;"))
     with authority.connect(site) as through:
         slow = [socket.create_connection(site.address_of("port"), TIMEOUT) for _ in range(3)]
         for client in slow:

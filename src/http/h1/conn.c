@@ -406,9 +406,11 @@ static void on_deadline(struct deadline *deadline)
     case H1_EXCHANGE:
         on_exchange_deadline(conn);
         break;
+    case H1_HANDSHAKE:
+        h1_on_handshake_deadline(conn);
+        break;
     case H1_PROXY_HEADER:
     case H1_HELLO:
-    case H1_HANDSHAKE:
     case H1_WAITING:
         h1_conn_close(conn, reset && conn->requests == 0);
         break;

@@ -104,6 +104,7 @@ extern const struct codec h1_codec;
 /* secure.c */
 void h1_on_hello(struct h1_conn *conn);
 void h1_on_handshake(struct h1_conn *conn);
+void h1_on_handshake_deadline(struct h1_conn *conn);
 void h1_leave_crowd(struct h1_conn *conn); /* its handshake is over, one way or the other */
 
 /* read.c */

@@ -115,14 +115,18 @@ static const struct address *client_of(const struct h1_conn *conn)
     return told ? &conn->proxy->source : &conn->peer;
 }
 
-static void log_failure(struct h1_conn *conn)
+static void log_failure(struct h1_conn *conn, enum log_level level, const char *why)
 {
     char text[ADDRESS_TEXT_BYTES];
     size_t len = address_host_text(&conn->peer, text);
 
-    log_write(h1_conn_log(conn), tls_failed_here(conn->tls) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, 0,
-              "%s while SSL handshaking, client: %.*s, server: %.*s", tls_why(conn->tls), (int)len,
-              text, SLICE_ARG(h1_conn_listen(conn)->spec.text));
+    log_write(h1_conn_log(conn), level, 0, "%s while SSL handshaking, client: %.*s, server: %.*s",
+              why, (int)len, text, SLICE_ARG(h1_conn_listen(conn)->spec.text));
+}
+
+static void count_failure(struct h1_conn *conn, enum tls_failure why)
+{
+    http_count(&conn->http->counters.handshakes_failed[why], 1);
 }
 
 void h1_leave_crowd(struct h1_conn *conn)
@@ -141,6 +145,7 @@ static bool enter_crowd(struct h1_conn *conn)
     conn->crowded = crowd_enter(client_of(conn), max);
     if (conn->crowded)
         return true;
+    count_failure(conn, TLS_FAILURE_LIMIT);
     size_t len = address_host_text(client_of(conn), text);
 
     log_write(h1_conn_log(conn), LOG_LEVEL_WARN, 0,
@@ -148,6 +153,17 @@ static bool enter_crowd(struct h1_conn *conn)
               "server: %.*s",
               max, (int)len, text, SLICE_ARG(h1_conn_listen(conn)->spec.text));
     return false;
+}
+
+static void count_handshake(struct h1_conn *conn)
+{
+    struct http_counters *counters = &conn->http->counters;
+
+    http_count(&counters->handshakes, 1);
+    if (tls_conn_is_resumed(conn->tls))
+        http_count(&counters->handshakes_resumed, 1);
+    if (tls_conn_is_early(conn->tls))
+        http_count(&counters->handshakes_early, 1);
 }
 
 void h1_on_handshake(struct h1_conn *conn)
@@ -160,16 +176,27 @@ void h1_on_handshake(struct h1_conn *conn)
     case TLS_DONE:
         h1_leave_crowd(conn);
         conn->state = H1_WAITING;
+        count_handshake(conn);
         if (!slice_eq(tls_conn_protocol(conn->tls), slice_of("h2")))
             h1_conn_next(conn);
         else if (!h1_conn_hand_over(conn))
             h1_conn_close(conn, false);
         return;
     case TLS_FAILED:
-        log_failure(conn);
+        count_failure(conn, tls_failure(conn->tls));
+        log_failure(conn,
+                    tls_failure(conn->tls) == TLS_FAILURE_OURS ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+                    tls_why(conn->tls));
         h1_conn_close(conn, false);
         return;
     }
+}
+
+void h1_on_handshake_deadline(struct h1_conn *conn)
+{
+    count_failure(conn, TLS_FAILURE_TIMEOUT);
+    log_failure(conn, LOG_LEVEL_INFO, "client timed out");
+    h1_conn_close(conn, h1_conn_core(conn)->reset_timedout_connection);
 }
 
 static void begin_handshake(struct h1_conn *conn)

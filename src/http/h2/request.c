@@ -54,7 +54,7 @@ struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id)
     if (conn->stream_count++ == 0) {
         if (!conn->leaving)
             deadline_disarm(&conn->deadline);
-        conn->http->counters.writing++;
+        http_count(&conn->http->counters.writing, 1);
         http_loop_set_idle(conn->http, &conn->client, false);
     }
     return stream;

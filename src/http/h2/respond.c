@@ -384,7 +384,7 @@ void h2_stream_free(struct h2_stream *stream)
         (void)!nghttp2_session_set_stream_user_data(conn->session, stream->id, NULL);
     assert(conn->stream_count > 0);
     if (--conn->stream_count == 0)
-        conn->http->counters.writing--;
+        http_count(&conn->http->counters.writing, -1);
     exchange_free(stream->x);
     h2_pump_soon(conn);
 }
