@@ -1,6 +1,8 @@
 #include "http/response.h"
 
 #include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
 #include "event/address.h"
 #include "event/loop.h"
 #include "http/chunk.h"
@@ -12,6 +14,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 /* How much a producer may queue ahead of a slow client when it sets no bound of its own. */
 enum { QUEUE_BYTES_MAX = 128 * 1024 };
@@ -92,6 +95,27 @@ bool response_write(struct exchange *x, struct chunk *chunk)
         return first->push(first, x, chunk);
     queue(x, chunk);
     return true;
+}
+
+size_t response_append(struct exchange *x, const void *data, size_t bytes)
+{
+    struct response *response = &x->response;
+    struct chunk *last = response->first == NULL ? NULL
+                                                 : container_of(response->last, struct chunk, next);
+    struct buf *buf = last == NULL || last->fd >= 0 ? NULL : last->buf;
+
+    assert(response->begun && !response->ended);
+    if (buf == NULL || buf->refs != 1 || response->filters != NULL ||
+        last->bytes.data + last->bytes.len != buf->data + buf->end)
+        return 0;
+    size_t n = bytes < buf_room(buf) ? bytes : buf_room(buf);
+
+    memcpy(buf->data + buf->end, data, n);
+    buf->end += (uint32_t)n;
+    last->bytes.len += n;
+    response->queued_bytes += n;
+    response->queued_memory += n;
+    return n;
 }
 
 bool response_end(struct exchange *x)

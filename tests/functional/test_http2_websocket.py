@@ -2,10 +2,13 @@
 
 import base64
 import hashlib
+import time
 
 import pytest
 from harness import h2
 from harness.backend import Answer
+from harness.process import memory_kib
+from harness.wait import until
 
 
 def connect(path="/ws", protocol="websocket", **more):
@@ -115,6 +118,31 @@ def test_the_backend_ends(pelayan, raw_backend):
     wire.send(h2.data(1, b"", end=True))
     wire.until(lambda: wire.answers[1].ended)
     assert wire.answers[1].ended and wire.is_alive()
+
+
+def test_small_messages_to_a_client_that_does_not_read(pelayan, raw_backend):
+    """What waits for it takes the room it needs: not a buffer for each message."""
+    count, size = 2000, 20
+    sent = []
+
+    def script(wire):
+        wire.read_until(b"\r\n\r\n")
+        wire.send(b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        for i in range(count):
+            wire.send(b"%020d" % i)
+            sent.append(i)
+            time.sleep(0.0002)
+
+    site = passing(pelayan, raw_backend(script).url)
+    wire = h2.Wire(site, window=0)
+    wire.send(h2.headers(1, connect(), end=False))
+    assert answered(wire).status == 200
+    before = memory_kib(site.workers()[0])
+    until(lambda: len(sent) == count, "the messages to be sent")
+    assert wire.is_alive()
+    assert memory_kib(site.workers()[0]) - before < 2000
+    wire.send(h2.window(1, 1 << 20))
+    assert read(wire, count * size) == b"".join(b"%020d" % i for i in range(count))
 
 
 def test_who_refuses_is_heard(pelayan, backend):
