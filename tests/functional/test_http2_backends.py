@@ -3,10 +3,12 @@
 import json
 import os
 import subprocess
+import time
 
 import pytest
 from harness import h2
 from harness.client import BadMessage
+from harness.process import memory_kib
 from harness.wait import TIMEOUT, until
 
 BACK = """server {{ listen 127.0.0.1:{{port2}} http2{tls}; root {{dir}}/html; client_max_body_size 100m; {back}
@@ -292,6 +294,33 @@ def test_a_slow_reader_stops_its_own_stream_only(pelayan, h2_backend):
     until(lambda: len(sent) >= 3, "DATA to be sent")
     assert site.get("/").text == "quick"
     assert app.connections == 1
+
+
+@pytest.mark.parametrize("buffering", ["on", "off"])
+def test_small_pieces_to_a_client_that_does_not_read(pelayan, h2_backend, buffering):
+    """What waits for it takes the room it needs: not a buffer for each DATA frame."""
+    count, size = 2000, 20
+    sent = []
+
+    def script(peer):
+        for stream in peer:
+            peer.send(h2.headers(stream, h2.field(":status", "200"), end=False))
+            for i in range(count):
+                peer.send(h2.data(stream, b"%020d" % i))
+                sent.append(i)
+                time.sleep(0.0002)
+            peer.send(h2.data(stream, b"", end=True))
+
+    site = proxied(pelayan, h2_backend(script).url, f"proxy_buffering {buffering};")
+    wire = h2.Wire(site, window=0)
+    wire.send(h2.headers(1, h2.get("/")))
+    wire.until(lambda: wire.answers.get(1, h2.Answer()).status)
+    before = memory_kib(site.workers()[0])
+    until(lambda: len(sent) == count, "the pieces to be sent")
+    assert wire.is_alive()
+    assert memory_kib(site.workers()[0]) - before < 1500
+    wire.send(h2.window(1, 1 << 20))
+    assert wire.response(1).body == b"".join(b"%020d" % i for i in range(count))
 
 
 def test_why_a_connection_ended_is_known_to_slow_streams(pelayan, h2_backend):

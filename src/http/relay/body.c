@@ -15,7 +15,10 @@
 
 #include <assert.h>
 
-enum { READS_MAX = 64 }; /* before others have their turn */
+enum {
+    READS_MAX = 64,        /* before others have their turn */
+    COPY_BYTES_MAX = 2048, /* a smaller piece is not worth holding the buffer it came in */
+};
 
 bool relay_flush(struct relay *r)
 {
@@ -48,6 +51,10 @@ bool relay_emit(struct relay *r, struct slice bytes)
     if (relay_spooled(r)) /* order: nothing may overtake what is in the file */
         return relay_spool_bytes(r, bytes);
     if (full && relay_spool_bytes(r, bytes))
+        return true;
+    if (bytes.len < COPY_BYTES_MAX)
+        bytes = slice_skip(bytes, response_append(r->x, bytes.data, bytes.len));
+    if (bytes.len == 0)
         return true;
     chunk = chunk_memory(r->x, bytes, buf_ref(r->in));
     if (chunk != NULL)
