@@ -849,3 +849,59 @@ const char *known_idle(struct slice name, const char *module)
     }
     return NULL;
 }
+
+static const struct {
+    const char *prefix;
+    const char *advice;
+    bool whole; /* all of the name */
+} elsewhere[] = {
+    {"ssl", "it is gone since nginx 1.25.1: write \"listen 443 ssl;\"", true},
+    {"brotli", "it is of the brotli module of others, which cannot be loaded here", false},
+    {"more_", "it is of the headers-more module of others: see add_header, proxy_hide_header",
+     false},
+    {"lua_", "it is of the Lua module of others, which cannot be loaded here", false},
+    {"js_", "it is of the njs module, which cannot be loaded here", false},
+    {"geoip2", "it is of the GeoIP2 module of others: see geo and map", false},
+    {"modsecurity", "it is of the ModSecurity module of others, which cannot be loaded here",
+     false},
+    {"pagespeed", "it is of the PageSpeed module of others, which cannot be loaded here", false},
+    {"spdy_", "it is gone since nginx 1.9.5: HTTP/2 took its place", false},
+    {"limit_zone", "it is gone since nginx 1.7.6: limit_conn_zone took its place", false},
+};
+
+const char *known_elsewhere(struct slice name)
+{
+    if (slice_search(name, slice_of("_by_lua")) >= 0)
+        return "it is of the Lua module of others, which cannot be loaded here";
+    for (size_t i = 0; i < COUNT(elsewhere); i++) {
+        struct slice prefix = slice_of(elsewhere[i].prefix);
+
+        if (slice_starts(name, prefix) && (!elsewhere[i].whole || name.len == prefix.len))
+            return elsewhere[i].advice;
+    }
+    return NULL;
+}
+
+static const struct {
+    const char *prefix;
+    const char *module;
+} variables[] = {
+    {"fastcgi_", "http_fastcgi"},
+    {"geoip_", "http_geoip"},
+    {"limit_req_status", "http_limit_req"},
+    {"limit_conn_status", "http_limit_conn"},
+    {"date_local", "http_ssi_filter"},
+    {"date_gmt", "http_ssi_filter"},
+    {"uid_", "http_userid_filter"},
+    {"slice_range", "http_slice_filter"},
+    {"http3", "http_v3"},
+    {"quic", "http_v3"},
+};
+
+const char *known_variable_module(struct slice name)
+{
+    for (size_t i = 0; i < COUNT(variables); i++)
+        if (slice_starts(name, slice_of(variables[i].prefix)))
+            return variables[i].module;
+    return NULL;
+}

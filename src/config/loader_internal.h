@@ -57,6 +57,12 @@ struct slice context_names(struct arena *arena, unsigned contexts);
  * With `is_stream` the stream module's row is preferred, else any other's. */
 const char *known_module(struct slice name, bool is_stream);
 
+/* What to say of a directive that nginx had once, or that others' modules add; NULL: nothing. */
+const char *known_elsewhere(struct slice name);
+
+/* The module of nginx that has such a variable, of those not built in; NULL: none. */
+const char *known_variable_module(struct slice name);
+
 /* For a directive of a module that is not built in: the directive it is a mere setting of, whose
  * refusal is enough. NULL: it does something by itself. */
 const char *known_idle(struct slice name, const char *module);

@@ -131,8 +131,13 @@ static void report_unknown(struct loader *loader, const struct scope *scope,
         report_absent(loader, name, module);
     else
         diag_add(loader->diag, DIAG_ERROR, NULL, "unknown directive \"%.*s\"", SLICE_ARG(name));
-    if (at(loader, node, 0) && module == NULL)
-        nearest = nearest_directive(loader, scope, name);
+    if (!at(loader, node, 0) || module != NULL)
+        return;
+    if (known_elsewhere(name) != NULL) {
+        diag_hint(loader->diag, "%s", known_elsewhere(name));
+        return;
+    }
+    nearest = nearest_directive(loader, scope, name);
     if (nearest != NULL)
         diag_hint(loader->diag, "did you mean \"%s\"?", nearest);
 }
@@ -249,7 +254,8 @@ void report_unknown_variables(struct loader *loader)
 {
     for (struct pending *it = loader->inner->pending; it != NULL; it = it->next) {
         struct slice name = it->variable->name;
-        const char *nearest = NULL;
+        const char *nearest;
+        const char *module;
 
         if (variables_known(it->variable))
             continue;
@@ -258,8 +264,12 @@ void report_unknown_variables(struct loader *loader)
             continue;
         if (it->node != NULL)
             (void)at(loader, it->node, word_with(it->node, name));
+        module = known_variable_module(name);
         nearest = variables_nearest(it->variables, name);
-        if (nearest != NULL)
+        if (module != NULL)
+            diag_hint(loader->diag, "it belongs to the %s module, which this build does not have",
+                      module);
+        else if (nearest != NULL)
             diag_hint(loader->diag, "did you mean \"$%s\"?", nearest);
     }
 }

@@ -24,6 +24,11 @@ bool response_has_body(const struct exchange *x)
     return !x->response.no_body;
 }
 
+static bool tells_age(unsigned status)
+{
+    return status == 200 || status == 206 || status == 304;
+}
+
 bool response_begin(struct exchange *x)
 {
     struct response *response = &x->response;
@@ -48,6 +53,8 @@ bool response_begin(struct exchange *x)
         exchange_abort(x, false);
         return false;
     }
+    if (!response->of_peer && !tells_age((unsigned)response->status))
+        response->last_modified = -1; /* the page's own, not that of what was asked for */
     x->codec->send_head(x);
     return true;
 }
@@ -305,10 +312,10 @@ static struct slice extension_of(struct slice name)
     return slice_make(NULL, 0);
 }
 
-struct slice response_type_for(struct exchange *x, struct slice file_name)
+struct slice response_type_for(struct exchange *x, struct slice uri)
 {
     const struct core_conf *core = core_of(x);
-    struct slice extension = extension_of(file_name);
+    struct slice extension = extension_of(uri);
     const struct slice *type = NULL;
 
     if (extension.len > 0 && core->types != NULL)

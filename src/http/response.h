@@ -60,8 +60,9 @@ bool response_replace(struct exchange *x, int status) __attribute__((warn_unused
 /* Would a body go out? (not for HEAD, 204, 304, 1xx) */
 bool response_has_body(const struct exchange *x);
 
-/* The type for a file name by the `types` of the location in force, or default_type. */
-struct slice response_type_for(struct exchange *x, struct slice file_name);
+/* The type for a URI by the `types` of the location in force, or default_type. Of a URI, not of a
+ * file: with "location = /key { alias key.html; }" it is what default_type says. */
+struct slice response_type_for(struct exchange *x, struct slice uri);
 
 /* For codecs: response.location as it is to be sent. "/path" becomes "http://host:port/path" unless
  * absolute_redirect is off. */

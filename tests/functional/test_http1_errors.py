@@ -177,3 +177,15 @@ def test_a_page_of_a_peer_has_our_status_and_phrase(pelayan, backend):
     answer = site.raw(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
     assert answer.endswith(b"sorry")
+
+
+def test_an_intercepted_error_of_a_page_is_told_by_us(pelayan, backend):
+    """No page of a page: but what proxy_intercept_errors is to hide stays hidden."""
+    app = backend(answers=(500, "a stack trace"))
+    site = pelayan.run(
+        http=f"""server {{ error_page 404 @app; location / {{ return 404; }}
+            location @app {{ proxy_pass {app.url}; proxy_intercept_errors on; error_page 500 /x; }} }}"""
+    )
+    answer = site.get("/")
+    assert answer.status == 500
+    assert "stack trace" not in answer.text

@@ -116,6 +116,10 @@ def test_an_ordinary_user_needs_few_lines(pelayan, with_prefix):
         ("server { client_max_body_size 10 MB; }", "client_max_body_size"),
         ("server { location { } }", "location"),
         ("proxy_pass http://127.0.0.1:1;", "not allowed here"),
+        ("server { ssl on; }", '"listen 443 ssl;"'),
+        ("brotli_types a/b;", "brotli module"),
+        ("server { location / { content_by_lua x; } }", "Lua module"),
+        ("server { location / { set $a $fastcgi_script_name; } }", "http_fastcgi module"),
         ("server { ssl_certificate a.pem; listen 443 ssl; }", "ssl"),
     ],
 )

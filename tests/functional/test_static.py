@@ -377,6 +377,30 @@ def test_types_of_one_block_add_up(pelayan):
     assert [type_of("/anew/x.one"), type_of("/anew/x.two")] == ["c/one", "d/d"]
 
 
+def test_type_is_that_of_the_uri(pelayan):
+    """Not of the file that `alias` names: default_type says what /key is."""
+    site = pelayan.run(
+        http="""server { types { text/html html; image/png png; } default_type a/b;
+            location = /key { alias {dir}/html/key.html; default_type text/plain; }
+            location = /old.png { alias {dir}/html/key.html; } }""",
+        prepare=files(key_html="1"),
+    )
+    assert site.get("/key").header("content-type") == "text/plain"
+    assert site.get("/old.png").header("content-type") == "image/png"
+
+
+def test_pages_of_errors_tell_no_age(pelayan):
+    site = pelayan.run(
+        http="""server { root {dir}/html; error_page 404 /none.html; error_page 403 =200 /none.html;
+            location /denied { deny all; } }""",
+        prepare=files(none_html="none"),
+    )
+    assert site.get("/none.html").header("last-modified")
+    lost = site.get("/missing")
+    assert (lost.status, lost.text, lost.header("last-modified")) == (404, "none", None)
+    assert site.get("/denied").header("last-modified")
+
+
 def test_charset(pelayan, backend):
     app = backend(answers=(200, "text", {"Content-Type": "text/html; charset=koi8-r"}))
     site = pelayan.run(

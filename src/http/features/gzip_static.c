@@ -16,11 +16,10 @@ struct gzip_static_conf {
     int mode;
 };
 
-/* The file's own name decides its type: without the ".gz". */
-static enum phase_verdict serve(struct exchange *x, const struct file *file,
-                                const struct path *path)
+/* The type is that of what was asked for, which has no ".gz". */
+static enum phase_verdict serve(struct exchange *x, const struct file *file)
 {
-    x->response.content_type = response_type_for(x, slice_head(path->full, path->full.len - 3));
+    x->response.content_type = response_type_for(x, x->request.uri);
     if (!static_describe(x, file) ||
         header_list_set(&x->response.headers, HEADER_CONTENT_ENCODING, slice_of("gzip")) == NULL)
         return exchange_fail(x, 500);
@@ -74,7 +73,7 @@ static enum phase_verdict run(struct exchange *x)
         return verdict;
     if (conf->mode == GZIP_STATIC_ON && !gzip_add_vary(x))
         return exchange_fail(x, 500);
-    return accepted ? serve(x, file, &path) : PHASE_PASS;
+    return accepted ? serve(x, file) : PHASE_PASS;
 }
 
 static const struct conf_word mode_words[] = {

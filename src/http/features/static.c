@@ -116,7 +116,7 @@ static enum phase_verdict serve(struct exchange *x, const struct file *file,
     if (x->request.method == METHOD_POST)
         return exchange_fail(x, 405);
     if (x->response.content_type.len == 0) /* X-Accel-Redirect: the backend knows better */
-        x->response.content_type = response_type_for(x, path->full);
+        x->response.content_type = response_type_for(x, x->request.uri);
     if (!static_describe(x, file))
         return exchange_fail(x, 500);
     static_send(x, file);

@@ -263,11 +263,7 @@ static bool passes_to_next(struct relay *r)
 
 static bool has_error_page(const struct exchange *x, unsigned status)
 {
-    const struct core_conf *core = core_of(x);
-
-    if ((x->flags & X_ERROR_PAGE) != 0 && !core->recursive_error_pages)
-        return false;
-    for (const struct error_page *page = core->error_pages; page != NULL; page = page->next)
+    for (const struct error_page *page = core_of(x)->error_pages; page != NULL; page = page->next)
         if (page->status == (int)status)
             return true;
     return false;
