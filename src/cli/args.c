@@ -46,9 +46,13 @@ static bool check_signal(struct args *args)
 static bool take_value(struct args *args, const struct letter *letter, struct cursor *cursor,
                        const char *rest)
 {
-    if (*rest == '\0' && cursor->index + 1 < cursor->argc)
+    bool may_be_empty = false;
+
+    if (*rest == '\0' && cursor->index + 1 < cursor->argc) {
         rest = cursor->argv[++cursor->index];
-    if (*rest == '\0') {
+        may_be_empty = letter->letter == 'g'; /* -g "$EXTRA" of a script */
+    }
+    if (*rest == '\0' && !may_be_empty) {
         snprintf(args->error, sizeof args->error, "option \"-%c\" requires %s", letter->letter,
                  letter->what);
         return false;

@@ -70,7 +70,7 @@ static bool run_simple(const struct args *args)
         version_print(stderr);
     if (args->help)
         usage_print(stderr);
-    return args->configure || args->version || args->help;
+    return (args->configure || args->version || args->help) && !args->test;
 }
 
 int cli_main(int argc, char **argv)

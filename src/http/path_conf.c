@@ -33,11 +33,21 @@ static bool set_root(struct conf_call *call)
     return set_path(call, false);
 }
 
+static bool has_root(const struct node *block)
+{
+    for (const struct node *it = block->children; it != NULL; it = it->next)
+        if (slice_eq(word_text(it->words[0]), slice_of("root")))
+            return true;
+    return false;
+}
+
 static bool set_alias(struct conf_call *call)
 {
     const struct http_location *location = conf_location(call);
     struct path_conf *conf = call->conf;
 
+    if (has_root(call->scope->node))
+        return conf_error(call, 0, "\"root\" and \"alias\" cannot stand in one location");
     if (location->kind == LOCATION_NAMED)
         return conf_error(call, 0,
                           "the \"alias\" directive cannot be used inside a named location");

@@ -115,6 +115,8 @@ def test_an_ordinary_user_needs_few_lines(pelayan, with_prefix):
         ("server { listen 127.0.0.1:{port}; listen 127.0.0.1:{port}; }", "duplicate listen"),
         ("server { client_max_body_size 10 MB; }", "client_max_body_size"),
         ("server { location { } }", "location"),
+        ("server { location /a { alias /b; root /c; } }", '"root" and "alias"'),
+        ("server { location /a { root /c; alias /b; } }", '"root" and "alias"'),
         ("proxy_pass http://127.0.0.1:1;", "not allowed here"),
         ("server { ssl on; }", '"listen 443 ssl;"'),
         ("brotli_types a/b;", "brotli module"),

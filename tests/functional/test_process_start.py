@@ -38,6 +38,13 @@ def test_wrong_arguments(pelayan, args, message):
     assert result.returncode == 1 and message in result.stderr
 
 
+def test_options_that_scripts_join(pelayan):
+    """As nginx has it: -v with -t does both, and -g "$EXTRA" may be empty."""
+    result = pelayan.place(http=PAGE).check("-v", "-g", "")
+    assert result.returncode == 0, result.stderr
+    assert "pelayan version" in result.stderr and "test is successful" in result.stderr
+
+
 def test_help(pelayan):
     assert "-s signal" in pelayan.command("-h").stderr
     assert "help [directive" in pelayan.command("help").stdout
