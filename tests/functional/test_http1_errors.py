@@ -189,3 +189,23 @@ def test_an_intercepted_error_of_a_page_is_told_by_us(pelayan, backend):
     answer = site.get("/")
     assert answer.status == 500
     assert "stack trace" not in answer.text
+
+
+def test_the_page_of_a_method_that_is_refused(pelayan):
+    """The page is asked for with GET, and whoever asks which method it is hears so."""
+    site = pelayan.run(
+        http="""server { error_page 405 /why; if ($request_method = PURGE) { return 405; }
+            location / { return 200 no; } location /why { return 200 "$request_method $status"; } }"""
+    )
+    answer = site.get("/", method="PURGE")
+    assert (answer.status, answer.text) == (405, "GET 405")
+
+
+def test_the_status_in_a_text_is_its_own(pelayan):
+    site = pelayan.run(
+        http="""server { error_page 404 = /found; error_page 403 /hidden; location / { return 201 "$status"; }
+            location /none { return 404; } location /found { return 202 "$status"; }
+            location /no { return 403; } location /hidden { return 200 "$status"; } }"""
+    )
+    said = [(site.get(path).status, site.get(path).text) for path in ("/", "/none", "/no")]
+    assert said == [(201, "201"), (202, "202"), (403, "403")]

@@ -236,6 +236,8 @@ static enum outcome run_return(struct exchange *x, const struct rewrite_return *
 {
     struct slice text = slice_make("", 0);
 
+    if (answer->text != NULL && (x->flags & X_STATUS_FIXED) == 0)
+        x->response.status = answer->status; /* for $status in the text */
     if (answer->text != NULL && !template_eval(answer->text, &x->subject, &text))
         return OUTCOME_FAILED;
     if (is_redirect_status(answer->status))

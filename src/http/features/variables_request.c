@@ -250,7 +250,8 @@ static const struct variable variables[] = {
     KNOWN("origin", ORIGIN),
     KNOWN("accept_encoding", ACCEPT_ENCODING),
     FIELD("request", get_slice, request.line, 0),
-    FIELD("request_method", get_slice, request.method_name, 0),
+    FIELD("request_method", get_slice, request.method_name,
+          VARIABLE_VOLATILE), /* an error page is asked for with GET */
     FIELD("request_uri", get_slice, request.target, 0),
     FIELD("uri", get_present, request.uri, VARIABLE_VOLATILE),
     FIELD("document_uri", get_present, request.uri, VARIABLE_VOLATILE),
