@@ -353,3 +353,47 @@ def test_how_many_requests_and_how_fast(balanced, runner, runtime):
     wait.until(lambda: max(requests("per_second")) == 0, "silence", wait.TIMEOUT * 2)
     assert runner.ok("ls", "--sort", "requests:desc").count("web") == 2
     assert "req/s" not in runner.ok("ls")
+
+
+# Echoes what comes over a WebSocket (here without its frames); closes it when it is told to stop.
+SOCKETS = """
+const http = require('http');
+const open = new Set();
+const server = http.createServer((q, r) => r.end(process.pid + ' '));
+server.on('upgrade', (q, socket) => {
+  open.add(socket);
+  socket.on('error', () => {}).on('end', () => socket.end()).on('close', () => open.delete(socket));
+  socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: echo\\r\\n' +
+               'Connection: Upgrade\\r\\n\\r\\n');
+  socket.on('data', (d) => socket.write(process.pid + ' ' + d));
+});
+process.on('SIGINT', () => { for (const s of open) s.end('bye'); server.close(() => process.exit(0)); });
+server.listen(process.env.PORT);
+"""
+
+
+def test_a_websocket_does_not_hold_up_a_reload(runner, pelayan):
+    """It goes on while its instance drains, until drain_websocket_timeout; then the app closes it as
+    it likes, and new ones are the new instance's."""
+    runner.file("sockets.js", SOCKETS)
+    site = pelayan.run(
+        main=f"""apps {{ home {runner.home}; app web {{ directory {runner.dir}; command node sockets.js;
+            drain_timeout 10m; drain_websocket_timeout 1500ms; }} }}""",
+        http="server { location / { proxy_pass http://web; } }", env=runner.environment())
+    wait.until(lambda: site.get("/", timeout=wait.TIMEOUT * 3).status == 200, "the first answer",
+               wait.TIMEOUT * 3)
+    old, = pids(runner)
+    with site.connect() as client:
+        assert client.upgrade("/", "echo").status == 101
+        reload = runner.popen("reload", "web")
+        wait.until(lambda: site.get("/").text != f"{old} ", "the new instance")
+        client.send(b"still")
+        assert client.read(len(f"{old} still")) == f"{old} still".encode()
+        assert client.read_all() == b"bye"
+    assert reload.wait(wait.TIMEOUT * 2) == 0
+    reload.communicate()
+    new, = pids(runner)
+    with site.connect() as client:
+        assert new != old and client.upgrade("/", "echo").status == 101
+        client.send(b"hello")
+        assert client.read(len(f"{new} hello")) == f"{new} hello".encode()

@@ -122,7 +122,7 @@ def test_it_comes_back(runner, port):
     wait.until(serves, "the domain")
     process.terminate()
     process.communicate(timeout=wait.TIMEOUT)
-    assert runner.alive() == []
+    wait.until(lambda: not runner.alive(), lambda: f"all to end: {runner.alive()}")
 
 
 def test_a_server_that_is_there(runner):
