@@ -240,20 +240,29 @@ static bool resume(struct runner *runner, const json_t *state)
     return true;
 }
 
+/* Whoever asked for our end may begin another runner at once: it finds no socket of ours, which we
+ * would remove under it, and no lock. */
+static void leave_home(struct runner *runner)
+{
+    if (runner->control != NULL)
+        unlink(runner->socket_path);
+    if (runner->lock_fd >= 0)
+        close(runner->lock_fd);
+    runner->lock_fd = -1;
+}
+
 static void fini(struct runner *runner)
 {
     if (runner->loop != NULL) {
         runner_upgrade_fini(runner, "shutting down");
+        apps_free(runner->apps);
+        leave_home(runner);
         while (!list_empty(&runner->ending)) {
             struct list *link = list_pop_front(&runner->ending);
 
             control_answer(container_of(link, struct control_request, link), true, slice_of(""));
         }
-        apps_free(runner->apps);
-        if (runner->control != NULL) {
-            unlink(runner->socket_path);
-            control_server_free(runner->control);
-        }
+        control_server_free(runner->control);
         if (runner->signals.loop != NULL)
             loop_unwatch(&runner->signals);
         loop_free(runner->loop);

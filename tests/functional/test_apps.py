@@ -1,5 +1,6 @@
 """The app runner: its commands, its life, and what apps are told."""
 
+import fcntl
 import os
 import pty
 import subprocess
@@ -151,3 +152,13 @@ def test_monit(runner):
     os.write(master, b"jkq")
     assert process.wait(wait.TIMEOUT) == 0
     os.close(master)
+
+
+def test_kill_answers_when_nothing_is_left(runner):
+    """Socket and lock are gone by then: another runner may begin at once, in the same place."""
+    for _ in range(5):
+        runner.ok("start", "sleep 1000", "--name", "s", "-i", "20")
+        with open(runner.home / "pelayan.pid", "rb") as lock:
+            assert runner.ask(command="kill")["ok"]
+            assert not (runner.home / "control.sock").exists()
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
