@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from harness import h2
+from harness.backend import Answer
 from harness.wait import TIMEOUT
 
 BIG = bytes(range(256)) * 4096
@@ -382,6 +383,37 @@ def test_a_reset_ends_the_request_at_the_backend(pelayan, backend):
     assert wire.is_alive()
     site.wait_for_log('"GET / HTTP/2.0" 499', "logs/access.log")
     app.release()
+
+
+@pytest.mark.parametrize("end", ["reset", "close"])
+def test_ignore_client_abort(pelayan, backend, end):
+    """Who does not mind goes on without a client; the others of the same connection end."""
+
+    def pieces():
+        app.hold()
+        for _ in range(20):
+            yield b"x" * 65536
+
+    app, other = backend(answers=lambda request: Answer(body=pieces())), backend(answers="when released")
+    site = pelayan.run(
+        http=f"""http2 on; log_format u "$uri $status $upstream_response_length $server_addr"; access_log {{dir}}/logs/u.log u; server {{
+            location /stays {{ proxy_pass {app.url}; proxy_ignore_client_abort on; }}
+            location /ends {{ proxy_pass {other.url}; }} }}"""
+    )
+    wire = h2.Wire(site)
+    wire.send(*[h2.headers(stream, h2.get("/stays")) for stream in (1, 3)], h2.headers(5, h2.get("/ends")))
+    app.wait_until_asked(2)
+    other.wait_until_asked()
+    if end == "reset":
+        wire.send(*[h2.reset(stream) for stream in (1, 3, 5)])
+        assert wire.is_alive()
+    else:
+        wire.close()
+    site.wait_for_log("/ends 499", "logs/u.log")
+    other.release()
+    app.release()
+    site.wait_for_log(r"(?s)(/stays 200 1310720 127.0.0.1\n.*){2}", "logs/u.log")
+    assert site.get("/none").status == 404
 
 
 def test_a_quit_lets_streams_end(pelayan, backend):

@@ -104,6 +104,20 @@ static void abort_streams(struct h2_conn *conn)
     }
 }
 
+static void run_pump(struct task *task)
+{
+    struct h2_conn *conn = container_of(task, struct h2_conn, pump);
+
+    if (conn->state == H2_OPEN) {
+        h2_pump(conn);
+        h2_conn_after_pump(conn);
+    } else if (conn->state == H2_ORPHAN) {
+        h2_look_after(conn);
+        if (list_empty(&conn->streams) && conn->state == H2_ORPHAN)
+            conn_close(conn);
+    }
+}
+
 void h2_conn_fail(struct h2_conn *conn, uint32_t error_code)
 {
     if (conn->state != H2_OPEN)
@@ -115,12 +129,44 @@ void h2_conn_fail(struct h2_conn *conn, uint32_t error_code)
     conn_linger(conn);
 }
 
-/* The socket is gone: nobody is to be told. */
-static void conn_lost(struct h2_conn *conn)
+/* Exchanges may still ask for the socket's addresses: it is closed with the last of them. */
+static void become_orphan(struct h2_conn *conn)
 {
+    conn->state = H2_ORPHAN;
+    conn->leaving = true;
+    deadline_disarm(&conn->deadline);
+    deadline_disarm(&conn->head);
+    deadline_disarm(&conn->again);
+    loop_unwatch(&conn->io);
+}
+
+void h2_conn_lost(struct h2_conn *conn)
+{
+    struct list kept;
+
+    if (conn->state != H2_OPEN && conn->state != H2_LINGER)
+        return;
+    become_orphan(conn);
+    list_init(&kept);
+    list_each(it, keep, &conn->streams)
+    {
+        struct h2_stream *stream = container_of(it, struct h2_stream, link);
+
+        if (!stream->began || !h2_ignores_end(stream))
+            continue;
+        list_remove(&stream->link);
+        list_push_back(&kept, &stream->link);
+    }
     abort_streams(conn);
-    if (conn->state != H2_CLOSED)
-        conn_close(conn);
+    while (!list_empty(&kept)) {
+        struct h2_stream *stream = container_of(list_pop_front(&kept), struct h2_stream, link);
+
+        list_push_back(&conn->streams, &stream->link);
+        stream->reset = true;
+        if (!stream->gone)
+            h2_on_reset(stream);
+    }
+    run_pump(&conn->pump);
 }
 
 void h2_conn_leave(struct h2_conn *conn, bool at_once)
@@ -204,7 +250,7 @@ static bool read_once(struct h2_conn *conn)
     if (got.kind == IO_AGAIN)
         return false;
     if (got.kind != IO_DONE) {
-        conn_lost(conn);
+        h2_conn_lost(conn);
         return false;
     }
     struct slice bytes = slice_make(in->data + in->end, got.bytes);
@@ -331,7 +377,11 @@ static void drain(struct client_conn *client)
 
 static void abort_conn(struct client_conn *client)
 {
-    conn_lost(container_of(client, struct h2_conn, client));
+    struct h2_conn *conn = container_of(client, struct h2_conn, client);
+
+    abort_streams(conn);
+    if (conn->state != H2_CLOSED)
+        conn_close(conn);
 }
 
 static const struct client_conn_ops conn_ops = {
@@ -340,19 +390,9 @@ static const struct client_conn_ops conn_ops = {
     .abort = abort_conn,
 };
 
-static void run_pump(struct task *task)
-{
-    struct h2_conn *conn = container_of(task, struct h2_conn, pump);
-
-    if (conn->state != H2_OPEN)
-        return;
-    h2_pump(conn);
-    h2_conn_after_pump(conn);
-}
-
 void h2_pump_soon(struct h2_conn *conn)
 {
-    if (conn->state == H2_OPEN)
+    if (conn->state == H2_OPEN || conn->state == H2_ORPHAN)
         loop_defer(conn->http->loop, &conn->pump);
 }
 

@@ -29,6 +29,7 @@
 enum h2_state {
     H2_OPEN,
     H2_LINGER, /* our last byte is sent; what still comes is thrown away */
+    H2_ORPHAN, /* the client has gone, and requests go on that do not mind */
     H2_CLOSED, /* the descriptor is gone; the memory goes at the end of the turn */
 };
 
@@ -124,6 +125,8 @@ void h2_conn_read(struct h2_conn *conn); /* reads, parses, tells: until the sock
 void h2_conn_leave(struct h2_conn *conn, bool at_once); /* GOAWAY; streams under way go on */
 /* Ends it with an error code for all streams; the socket's end is polite. */
 void h2_conn_fail(struct h2_conn *conn, uint32_t error_code);
+/* The socket is at its end: nobody is to be told. Who does not mind goes on. */
+void h2_conn_lost(struct h2_conn *conn);
 void h2_conn_after_pump(struct h2_conn *conn); /* idle, over, or neither */
 /* The stream has lost its exchange: frees `x`. */
 void h2_stream_free(struct h2_stream *stream);
@@ -142,8 +145,11 @@ struct h2_stream *h2_stream_new(struct h2_conn *conn, int32_t id);
 int h2_take_field(struct h2_stream *stream, struct slice name, struct slice value);
 int h2_take_trailer(struct h2_stream *stream, struct slice name, struct slice value);
 void h2_take_data(struct h2_stream *stream, struct slice data);
-void h2_note(struct h2_stream *stream);  /* puts it on the list of news */
-void h2_tell_news(struct h2_conn *conn); /* starts exchanges, hands over bodies, ends */
+void h2_note(struct h2_stream *stream); /* puts it on the list of news */
+/* Would the exchange go on without its client (proxy_ignore_client_abort)? */
+bool h2_ignores_end(const struct h2_stream *stream);
+void h2_on_reset(struct h2_stream *stream); /* `stream` may be gone */
+void h2_tell_news(struct h2_conn *conn);    /* starts exchanges, hands over bodies, ends */
 void h2_read_body(struct exchange *x);
 void h2_watch_body(struct h2_stream *stream);
 
@@ -165,6 +171,8 @@ struct tunnel_end *h2_upgrade(struct exchange *x);
 /* pump.c */
 void h2_pump_soon(struct h2_conn *conn);
 void h2_pump(struct h2_conn *conn);
+/* What was sent, or would have been, is told to exchanges. */
+void h2_look_after(struct h2_conn *conn);
 int h2_on_data_framed(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *framehd,
                       size_t length, nghttp2_data_source *source, void *user_data);
 

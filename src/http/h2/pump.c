@@ -279,7 +279,7 @@ static void look_after(struct h2_stream *stream)
     response_resume(x);
 }
 
-static void look_after_touched(struct h2_conn *conn)
+void h2_look_after(struct h2_conn *conn)
 {
     struct list todo;
 
@@ -322,14 +322,14 @@ void h2_pump(struct h2_conn *conn)
         more = pump_once(conn, &bytes, &failed);
         if (failed)
             break;
-        look_after_touched(conn);
+        h2_look_after(conn);
         h2_tell_news(conn);
     }
     if (failed) {
-        conn->client.ops->abort(&conn->client);
+        h2_conn_lost(conn);
         return;
     }
     if (more && bytes >= TURN_BYTES_MAX)
         deadline_arm(conn->http->loop, &conn->again, 1);
-    look_after_touched(conn); /* those that wait for the socket */
+    h2_look_after(conn); /* those that wait for the socket */
 }

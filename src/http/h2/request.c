@@ -488,8 +488,13 @@ void h2_read_body(struct exchange *x)
         (void)tell_body(stream);
 }
 
+bool h2_ignores_end(const struct h2_stream *stream)
+{
+    return (stream->x->flags & X_IGNORES_ABORT) != 0 && !h2_tunnel_runs(stream);
+}
+
 /* The stream was closed before its end. Who cannot be told goes on, for nobody. */
-static void on_reset(struct h2_stream *stream)
+void h2_on_reset(struct h2_stream *stream)
 {
     struct exchange *x = stream->x;
 
@@ -500,7 +505,7 @@ static void on_reset(struct h2_stream *stream)
     deadline_disarm(&stream->body);
     if (!x->body.complete && !x->body.failed)
         fail_body(stream, 499);
-    if (x->on_abort != NULL && (x->flags & X_IGNORES_ABORT) == 0) {
+    if (x->on_abort != NULL && !h2_ignores_end(stream)) {
         exchange_client_gone(x);
         return;
     }
@@ -524,7 +529,7 @@ static void tell(struct h2_stream *stream)
     }
     stream->freed_flag = NULL;
     if (stream->reset && !stream->gone)
-        on_reset(stream);
+        h2_on_reset(stream);
     else if (h2_tunnel_runs(stream))
         h2_tunnel_tell(stream);
     else if (stream->body_news && !tell_body(stream))
