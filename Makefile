@@ -7,7 +7,7 @@ export ONLY
 
 export JOBS
 
-.PHONY: all help setup run test story debug asan tsan fuzz soak reproducible lint format bench bench-check install package clean
+.PHONY: all help setup run test story debug asan tsan fuzz soak reproducible lint analyze format bench bench-check install package clean
 .DEFAULT_GOAL := all
 
 all: ## build/pelayan: what users run
@@ -51,6 +51,9 @@ reproducible: ## two builds in different folders give the same program
 
 lint: ## clang-format, clang-tidy, cppcheck
 	@tools/lint
+
+analyze: ## gcc -fanalyzer
+	@tools/analyze
 
 format: ## let clang-format have its way
 	@find src tests bench -name '*.[ch]' -print0 | xargs -0 clang-format -i

@@ -65,6 +65,7 @@ static bool add_server(const struct upstream *upstream, struct peer_set *set,
 {
     struct address_list list = addresses_of(upstream, server);
 
+    assert(list.count == 0 || list.first != NULL || list.instances != NULL);
     for (size_t i = 0; i < list.count; i++) {
         struct app_instance *instance = list.first == NULL ? list.instances[i] : NULL;
         const struct address *address = instance == NULL ? &list.first[i] : &instance->address;

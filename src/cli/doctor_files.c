@@ -174,7 +174,7 @@ static void check_disk(struct doctor *doctor, const char *path, unsigned long *s
 void doctor_disks(struct doctor *doctor)
 {
     const struct manifest *manifest = doctor->manifest;
-    unsigned long seen[DISKS_MAX];
+    unsigned long seen[DISKS_MAX] = {0};
     size_t count = 0;
 
     for (size_t i = 0; i < manifest->logs.count; i++) {

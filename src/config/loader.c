@@ -471,6 +471,7 @@ static bool open_root(struct loader *loader, struct scope *root)
             continue;
         void **place = own_place(loader, root, i);
 
+        assert(place != NULL); /* the root copies nothing from a parent */
         *place = arena_zalloc(loader->arena, loader->features[i]->conf_bytes);
         if (*place == NULL)
             return false;

@@ -8,6 +8,7 @@
 #include "config/tree_internal.h"
 #include "config/variable.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -312,6 +313,7 @@ static struct diag_entry *sort(const struct tree *tree, struct diag_entry *first
         before = second;
         second = second->next;
     }
+    assert(before != NULL); /* half of two or more is one at least */
     before->next = NULL;
     return merge(tree, sort(tree, first, count / 2), sort(tree, second, count - count / 2));
 }

@@ -59,6 +59,7 @@ static bool send_chunk(int fd, const int *fds, size_t count)
                              .msg_controllen = CMSG_SPACE(count * sizeof(int))};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
+    assert(header != NULL && count > 0 && count <= MESSAGE_FDS_MAX); /* there is room for one */
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(count * sizeof(int));

@@ -48,10 +48,11 @@ static void set_limits(const struct manifest *manifest, struct diag *diag)
 /* TZ always stays: log lines should not change their hour. */
 static bool set_environment(const struct manifest *manifest)
 {
+    static char **kept; /* as long as the process */
     const char *zone = getenv("TZ");
-    char **kept = calloc(manifest->env.count + 2, sizeof *kept);
     size_t count = 0;
 
+    kept = calloc(manifest->env.count + 2, sizeof *kept);
     if (kept == NULL)
         return false;
     if (zone != NULL && asprintf(&kept[count++], "TZ=%s", zone) < 0)
@@ -60,12 +61,15 @@ static bool set_environment(const struct manifest *manifest)
         struct slice text = manifest->env.items[i];
         const char *value = slice_find(text, '=') < 0 ? getenv(text.data) : NULL;
 
-        if (slice_find(text, '=') >= 0)
-            kept[count++] = strdup(text.data);
-        else if (value != NULL && asprintf(&kept[count++], "%s=%s", text.data, value) < 0)
+        if (slice_find(text, '=') >= 0) {
+            kept[count] = strdup(text.data);
+            if (kept[count++] == NULL)
+                return false;
+        } else if (value != NULL && asprintf(&kept[count++], "%s=%s", text.data, value) < 0) {
             return false;
+        }
     }
-    environ = kept; /* lives as long as the process */
+    environ = kept;
     return true;
 }
 

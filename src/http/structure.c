@@ -219,6 +219,7 @@ static bool set_location(struct conf_call *call)
     struct http_location *location = arena_zalloc(call->loader->arena, sizeof *location);
     struct scope scope;
 
+    assert(server != NULL); /* the table lets a location stand below a server only */
     if (location == NULL)
         return no_memory(call);
     location->server = server;

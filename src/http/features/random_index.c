@@ -6,6 +6,7 @@
 #include "http/file.h"
 #include "http/path.h"
 
+#include <assert.h>
 #include <sys/random.h>
 
 extern struct feature random_index_feature;
@@ -41,6 +42,8 @@ static enum phase_verdict choose(struct exchange *x, const struct listing *listi
     if (getrandom(&random, sizeof random, 0) != sizeof random)
         random = x->connection_requests;
     const struct listing_entry *entry = nth_file(listing, random % count);
+
+    assert(entry != NULL); /* there are `count` of them */
     struct slice uri = arena_printf(x->subject.arena, "%.*s%s", SLICE_ARG(x->request.uri),
                                     entry->name);
 

@@ -394,7 +394,7 @@ void h2_take_data(struct h2_stream *stream, struct slice data)
         return;
     }
     body->received_bytes += data.len;
-    if (body->failed || body->complete || data.len == 0)
+    if (body->failed || data.len == 0 || body->complete)
         return;
     if (stream->began && x->settings != NULL && over_limit(stream))
         return;
