@@ -249,6 +249,7 @@ void pool_put(struct peer_conn *conn, const struct keepalive *limits)
     if (conn->idle_max_ms > 0 && conn->idle_max_ms < timeout_ms)
         timeout_ms = conn->idle_max_ms;
     conn->user = NULL;
+    conn->io.fetch = NULL;
     conn->reused = true;
     conn->io.on_ready = on_idle_ready;
     conn->idle.on_expire = on_idle_expire;

@@ -24,6 +24,7 @@ struct tls_conn;
 struct peer_conn {
     struct io io; /* watched all its life; set io.on_ready after taking; io.ready is up to date */
     void *user;   /* the taker's */
+    const void *near;         /* the taker's, for io.fetch: what it will need besides `user` */
     struct pool *pool;        /* borrowed */
     struct peer_state *state; /* one reference */
     struct deadline idle;     /* the pool's, while idle */

@@ -1,6 +1,7 @@
 /* Counted I/O buffers from a per-thread pool. Runs in: the thread that owns the pool. */
 #include "base/buf.h"
 
+#include "base/fetch.h"
 #include "base/sanitize.h"
 
 #include <assert.h>
@@ -11,6 +12,7 @@ enum {
     /* With a power of two between them the beginnings of all buffers, often the only parts in use,
      * would compete for the same few lines of the caches. */
     SPREAD_BYTES = 256,
+    BEGINNING_BYTES = 256, /* of a buffer that is needed next: mostly all that will be used */
 };
 
 struct shelf {
@@ -69,6 +71,8 @@ static struct buf *take_free(struct shelf *shelf)
     if (buf != NULL) {
         shelf->free = buf->next;
         shelf->count--;
+        if (shelf->free != NULL)
+            fetch_memory(shelf->free, BEGINNING_BYTES);
     }
     return buf;
 }

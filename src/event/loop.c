@@ -194,6 +194,7 @@ static bool watch(struct loop *loop, struct io *io, uint32_t events)
         return false;
     io->loop = loop;
     io->ready = 0;
+    io->fetch = NULL;
     return true;
 }
 
@@ -239,6 +240,21 @@ static unsigned ready_from(uint32_t events)
     return ready;
 }
 
+/* The next event's memory, and the owner of the one after that. Nothing is read of what an event
+ * before may have freed: loop_unwatch() takes its events off the list. */
+static void fetch_ahead(const struct loop *loop)
+{
+    const struct io *next;
+
+    if (loop->event_at + 1 < loop->event_count)
+        __builtin_prefetch(loop->events[loop->event_at + 1].data.ptr);
+    if (loop->event_at == loop->event_count)
+        return;
+    next = loop->events[loop->event_at].data.ptr;
+    if (next != NULL && next->fetch != NULL)
+        next->fetch(next);
+}
+
 static void deliver_events(struct loop *loop)
 {
     while (loop->event_at < loop->event_count) {
@@ -246,9 +262,7 @@ static void deliver_events(struct loop *loop)
         struct io *io = event->data.ptr;
         unsigned ready = ready_from(event->events);
 
-        if (loop->event_at < loop->event_count)
-            __builtin_prefetch(loop->events[loop->event_at].data.ptr);
-
+        fetch_ahead(loop);
         if (io == NULL) /* a mail's wake-up, or unwatched in this turn */
             continue;
         io->ready |= ready;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/fetch.h"
 #include "base/list.h"
 
 #include <stdbool.h>
@@ -29,6 +30,9 @@ struct io {
     /* `events`: the bits the kernel announced in this turn, also those still in `ready`. May
      * unwatch and free `io` (then nothing of it is touched afterwards). */
     void (*on_ready)(struct io *io, unsigned events);
+    /* Called while the event before is being dealt with: asks for the memory that on_ready() will
+     * need, with fetch_memory() and nothing else. NULL after loop_watch(). */
+    void (*fetch)(const struct io *io);
     struct loop *loop; /* NULL: not watched */
 };
 

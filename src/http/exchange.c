@@ -56,6 +56,10 @@ struct exchange *exchange_new(struct http_loop *http, struct snapshot_user *user
         return NULL;
     struct exchange *x = arena_alloc(arena, sizeof *x);
 
+    if (http->free_exchanges != NULL) { /* the next request's, while this one is read */
+        fetch_memory(http->free_exchanges, EXCHANGE_HOT_BYTES);
+        fetch_memory(http->free_exchanges + 1, CODEC_HOT_BYTES);
+    }
     if (x == NULL) {
         arena_drop(arena);
         return NULL;

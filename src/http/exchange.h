@@ -238,6 +238,13 @@ struct exchange {
     struct response response; /* last: its header lists are not zeroed */
 };
 
+/* What every exchange touches: its own fields, and those of the codec, whose memory mostly lies
+ * behind it. For fetch_memory(). */
+enum {
+    EXCHANGE_HOT_BYTES = offsetof(struct exchange, response.headers) + 64,
+    CODEC_HOT_BYTES = 512,
+};
+
 /* What a protocol offers to exchanges. All run in the loop's thread. */
 struct codec {
     const char *name; /* "HTTP/1.1" */

@@ -430,6 +430,11 @@ void h1_hurry(struct h1_conn *conn)
     deadline_arm(conn->http->loop, &conn->deadline, DRAIN_PATIENCE_MS);
 }
 
+static void fetch(const struct io *io)
+{
+    fetch_memory(container_of(io, struct h1_conn, io), offsetof(struct h1_conn, peer));
+}
+
 static void close_idle(struct client_conn *client)
 {
     h1_conn_close(container_of(client, struct h1_conn, client), false);
@@ -512,6 +517,7 @@ void h1_conn_accept(struct http_listener *listener, int fd, const struct address
         http->free_conns = conn;
         return;
     }
+    conn->io.fetch = fetch;
     conn->listener = listener;
     listener->connections++;
     conn->id = http->next_connection_id;

@@ -115,12 +115,25 @@ static struct peer_conn *open_stream(struct relay *r, struct muxes *muxes,
     return conn;
 }
 
+/* The relay, and of its exchange what is written for every one; behind it lies the codec's part. */
+static void fetch(const struct io *io)
+{
+    const struct peer_conn *conn = container_of(io, struct peer_conn, io);
+    const char *x = conn->near;
+
+    fetch_memory(x, EXCHANGE_HOT_BYTES);
+    fetch_memory(x + sizeof(struct exchange), CODEC_HOT_BYTES);
+    fetch_memory(conn->user, sizeof(struct relay));
+}
+
 static struct peer_conn *use_own(struct relay *r, struct peer_conn *conn)
 {
     if (conn == NULL)
         return NULL;
     conn->user = r;
+    conn->near = r->x;
     conn->io.on_ready = on_ready;
+    conn->io.fetch = fetch;
     r->codec = &upstream_h1;
     return conn;
 }
