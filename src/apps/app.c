@@ -19,6 +19,7 @@ enum {
     TIDY_AFTER_MS = 100,
     LARGE_SAMPLES = 2,
     MARK_PERCENT = 125, /* of max_memory_restart: growing too fast to wait for the next look */
+    INDEXES_MAX = 4096, /* more instances than an app can have */
     SCHEDULE_MAX_MS = 3600 * 1000,
     SCHEDULE_LATE_S = 30
 };
@@ -439,24 +440,29 @@ int apps_next_id(struct apps *apps)
     return apps->next_id++;
 }
 
-static bool index_is_used(const struct app *app, int index)
+/* The lowest that no instance has. */
+static int free_index(const struct app *app)
 {
+    bool used[INDEXES_MAX] = {false};
+    int index = 0;
+
     list_each(it, keep, &app->instances)
     {
-        if (container_of(it, struct instance, link)->index == index)
-            return true;
+        int taken = container_of(it, struct instance, link)->index;
+
+        if (taken < INDEXES_MAX)
+            used[taken] = true;
     }
-    return false;
+    while (index < INDEXES_MAX && used[index])
+        index++;
+    return index;
 }
 
 struct instance *app_add(struct app *app)
 {
-    struct instance *instance;
-    int index = 0;
+    int index = free_index(app);
+    struct instance *instance = instance_new(app, apps_next_id(app->apps), index);
 
-    while (index_is_used(app, index))
-        index++;
-    instance = instance_new(app, apps_next_id(app->apps), index);
     if (instance != NULL)
         instance->increment = index;
     return instance;

@@ -206,15 +206,21 @@ static char *versioned(struct app *app, json_t *line)
 void follow_changed(struct app *app)
 {
     struct apps *apps = app->apps;
-    json_t *now = describe(app);
+    json_t *now;
     char *line;
 
+    if (list_empty(&apps->followers)) { /* whoever comes is told all of it */
+        json_decref(app->told);
+        app->told = NULL;
+        return;
+    }
+    now = describe(app);
     if (now == NULL || (app->told != NULL && json_equal(app->told, now))) {
         json_decref(now);
         return;
     }
     json_decref(app->told);
-    app->told = json_deep_copy(now);
+    app->told = json_copy(now); /* what is in it changes no more */
     app->version = ++apps->version;
     note_version(&app->instances, app->version);
     note_version(&app->retiring, app->version);
