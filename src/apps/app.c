@@ -255,6 +255,23 @@ void app_use_spec(struct app *app, struct app_spec *spec)
         deadline_arm(app->apps->loop, &app->apps->sampling, SAMPLE_EVERY_MS);
 }
 
+/* Followers hear of an app that is gone, and of a new one. */
+void app_rename(struct app *app, const char *name)
+{
+    char *copy = strcmp(app->name, name) == 0 ? NULL : strdup(name);
+
+    if (copy == NULL)
+        return;
+    log_write(app->apps->log, LOG_LEVEL_NOTICE, 0, "app %s is called %s from now on", app->name,
+              name);
+    follow_gone(app);
+    free(app->name);
+    app->name = copy;
+    json_decref(app->told);
+    app->told = NULL;
+    app_changed(app);
+}
+
 static void sample(struct instance *instance)
 {
     uint64_t now_ms = loop_now_ms(instance->app->apps->loop);

@@ -187,6 +187,7 @@ struct app *app_new(struct apps *apps, struct app_spec *spec);
 void app_free(struct app *app);
 struct app *app_find(const struct apps *apps, const char *name);
 void app_use_spec(struct app *app, struct app_spec *spec); /* takes a reference */
+void app_rename(struct app *app, const char *name);        /* the same name is fine */
 void app_due_at(struct app *app, time_t due);              /* of its schedule, after a handover */
 struct instance *app_add(struct app *app);                 /* NULL: no memory */
 size_t app_count(const struct app *app);

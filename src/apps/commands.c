@@ -168,7 +168,7 @@ static bool start_known(const struct ask *ask, struct operation *operation, stru
     app_use_spec(app, spec);
     if (!app_replace(operation, app, ask_parallel(ask)))
         return false;
-    if (spec->instances != NULL && app->rollout == NULL)
+    if (spec->instances != NULL)
         scaled = app_fit(operation, app);
     return scaled;
 }
@@ -238,6 +238,31 @@ static void start_specs(const struct ask *ask, json_t *list)
 
 /* ---- instances that are there */
 
+/* So many instances as the changes say. Instances that are too many may be freed at once: nothing
+ * of the selection is looked at once that has begun. */
+static void fit_changed(const struct ask *ask, struct operation *operation,
+                        const struct selection *selection)
+{
+    json_t *changes = json_object_get(ask->request, "changes");
+    struct app **apps = NULL;
+    size_t count = 0;
+
+    if (json_object_get(changes, "instances") != NULL)
+        apps = calloc(selection->count + 1, sizeof *apps);
+    for (size_t i = 0; apps != NULL && i < selection->count; i++) {
+        struct app *app = selection->items[i]->app;
+        bool known = false;
+
+        for (size_t j = 0; j < count; j++)
+            known = known || apps[j] == app;
+        if (!known)
+            apps[count++] = app;
+    }
+    for (size_t i = 0; i < count; i++)
+        app_fit(operation, apps[i]);
+    free(apps);
+}
+
 static void act(const struct ask *ask, enum goal goal, enum instance_event event)
 {
     struct selection selection;
@@ -253,6 +278,8 @@ static void act(const struct ask *ask, enum goal goal, enum instance_event event
         instance_event(selection.items[i], event);
         app_changed(selection.items[i]->app);
     }
+    if (operation != NULL && event == EVENT_RESTART)
+        fit_changed(ask, operation, &selection);
     selection_free(&selection);
     if (operation != NULL)
         operation_begin(operation);
@@ -286,10 +313,59 @@ static bool update_spec(const struct ask *ask, struct app *app)
         ask_refuse(ask, "%s", message);
     } else {
         app_use_spec(app, spec);
+        app_rename(app, spec->name);
         spec_unref(spec);
     }
     diag_fini(&diag);
     return spec != NULL;
+}
+
+static bool covers_app(const struct selection *selection, const struct app *app)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < selection->count; i++)
+        count += selection->items[i]->app == app;
+    return count == app_count(app);
+}
+
+/* False: refused. */
+static bool may_rename(const struct ask *ask, const struct selection *selection, const char *name)
+{
+    const struct app *app = selection->items[0]->app;
+
+    for (size_t i = 1; i < selection->count; i++) {
+        if (selection->items[i]->app == app)
+            continue;
+        ask_refuse(ask, "one app at a time can get the name \"%s\"", name);
+        return false;
+    }
+    if (strcmp(app->name, name) != 0 && app_find(ask->apps, name) != NULL)
+        ask_refuse(ask, "app \"%s\" is there already", name);
+    else if (strcmp(app->name, name) != 0 && app->source != NULL)
+        ask_refuse(ask, "app \"%s\" has its name from %s: change it there", app->name, app->source);
+    else
+        return true;
+    return false;
+}
+
+/* A name and a number of instances are of whole apps. False: refused. */
+static bool may_change(const struct ask *ask, const struct selection *selection)
+{
+    json_t *changes = json_object_get(ask->request, "changes");
+    const char *name = json_string_value(json_object_get(changes, "name"));
+    bool whole = name != NULL || json_object_get(changes, "instances") != NULL;
+
+    for (size_t i = 0; i < selection->count; i++) {
+        const struct app *app = selection->items[i]->app;
+
+        if (!whole || covers_app(selection, app))
+            continue;
+        ask_refuse(ask, "a name and a number of instances are those of all of \"%s\": say its name",
+                   app->name);
+        return false;
+    }
+    return name == NULL || selection->count == 0 || may_rename(ask, selection, name);
 }
 
 static bool is_busy(const struct ask *ask, const struct selection *selection)
@@ -302,15 +378,6 @@ static bool is_busy(const struct ask *ask, const struct selection *selection)
         return true;
     }
     return false;
-}
-
-static bool covers_app(const struct selection *selection, const struct app *app)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < selection->count; i++)
-        count += selection->items[i]->app == app;
-    return count == app_count(app);
 }
 
 /* Of two or more instances one goes on while the other is replaced; one alone that can have its
@@ -330,7 +397,7 @@ static void roll(const struct ask *ask, bool reload)
 
     if (!select_targets(ask, &selection))
         return;
-    good = !is_busy(ask, &selection);
+    good = !is_busy(ask, &selection) && may_change(ask, &selection);
     for (size_t i = 0; good && i < selection.count; i++)
         good = update_spec(ask, selection.items[i]->app);
     if (good)
@@ -349,10 +416,31 @@ static void roll(const struct ask *ask, bool reload)
         }
     }
     if (operation != NULL)
+        fit_changed(ask, operation, &selection);
+    if (operation != NULL)
         operation_begin(operation);
     else if (good)
         ask_refuse(ask, "no memory");
     selection_free(&selection);
+}
+
+/* What was there already is started with what is said of it now. False: refused. */
+static bool change_selected(struct ask *ask)
+{
+    const char *name = json_string_value(
+        json_object_get(json_object_get(ask->request, "changes"), "name"));
+    struct selection selection;
+    bool good;
+
+    if (!select_to_end(ask, &selection))
+        return false;
+    good = may_change(ask, &selection);
+    for (size_t i = 0; good && i < selection.count; i++)
+        good = update_spec(ask, selection.items[i]->app);
+    selection_free(&selection);
+    if (good && name != NULL)
+        json_object_set_new(ask->request, "target", json_string(name));
+    return good;
 }
 
 static void run_start(struct ask *ask)
@@ -363,7 +451,7 @@ static void run_start(struct ask *ask)
         ask_refuse(ask, "shutting down");
     else if (json_is_array(list))
         start_specs(ask, list);
-    else
+    else if (change_selected(ask))
         act(ask, GOAL_RUNNING, EVENT_RESTART);
 }
 

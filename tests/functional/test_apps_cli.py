@@ -148,6 +148,41 @@ def test_environment_as_pm2_has_it(runner):
     assert env["NODE_APP_INSTANCE"] == "0"
 
 
+def test_restart_with_another_name_or_number(runner, port):
+    """--name renames the app and its files, -i scales it; both are of whole apps."""
+    runner.ok("start", "echo begun; sleep 1000", "--name", "old")
+    runner.ok("start", "sleep 1000", "--name", "other")
+    assert '"other" is there already' in runner.fails("restart", "old", "--name", "other")
+    assert "one app at a time" in runner.fails("restart", "all", "--name", "x")
+    runner.ok("restart", "old", "--name", "new")
+    assert {app["name"]: app["pm_id"] for app in runner.list()} == {"new": 0, "other": 1}
+    runner.wait_output("new", "begun")
+    assert (runner.home / "pids/new-0.pid").exists()
+    assert not (runner.home / "pids/old-0.pid").exists()
+    runner.ok("restart", "new", "-i", "3")
+    runner.wait_status("new", "online", "online", "online")
+    assert "say its name" in runner.fails("restart", "0", "-i", "2")
+    runner.ok("reload", "new", "-i", "2", "--name", "newer")
+    runner.wait_status("newer", "online", "online")
+    runner.ok("stop", "newer")
+    runner.ok("start", "newer", "--kill-timeout", "777", "--name", "newest")
+    assert runner.env("newest")["kill_timeout"] == 777 and runner.status("newer") == []
+    runner.ok("start", "newest", "-i", "3")
+    runner.wait_status("newest", "online", "online", "online")
+    runner.ok("stop", "newest")
+    runner.ok("restart", "newest", "-i", "1")
+    runner.wait_status("newest", "online")
+    runner.file("web.js", "require('http').createServer().listen(process.env.PORT)")
+    runner.ecosystem({"name": "web", "script": "web.js", "instances": 2, "env": {"PORT": str(port)}})
+    runner.ok("start", "apps.json")
+    runner.ecosystem({"name": "web", "script": "web.js", "instances": 3, "env": {"PORT": str(port)}})
+    runner.ok("restart", "apps.json")
+    runner.wait_status("web", "online", "online", "online")
+    runner.ecosystem({"name": "web", "script": "web.js", "instances": 1, "env": {"PORT": str(port)}})
+    runner.ok("reload", "apps.json")
+    runner.wait_status("web", "online")
+
+
 def test_numbers_of_what_is_not_there(runner):
     """pid and id answer scripts: nothing, and an empty list."""
     runner.ok("start", "sleep 1000", "--name", "a")
