@@ -34,10 +34,12 @@ def test_crash_restart_cycles(runner):
     wait.until(lambda: restarts(runner) > begun + CYCLES,
                lambda: f"{CYCLES} cycles: {restarts(runner)}", wait.TIMEOUT + CYCLES / 20)
     runner.ok("stop", "all")
-    wait.until(lambda: descriptors(runner.pid) == fds,
+    # the connection of the last command may have been among the first ones
+    wait.until(lambda: descriptors(runner.pid) <= fds,
                lambda: f"{fds} descriptors, not {descriptors(runner.pid)}")
     if "asan" not in os.environ.get("PELAYAN_BIN", ""):
-        assert memory(runner.pid) <= kib + 256
+        wait.until(lambda: memory(runner.pid) <= kib + 256,
+                   lambda: f"{kib} KiB, not {memory(runner.pid)}")
     wait.until(lambda: runner.alive() == [runner.pid], "all to end")
     children = Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text()
     assert children == ""
