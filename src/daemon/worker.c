@@ -10,6 +10,7 @@
 #include "daemon/privileges.h"
 #include "daemon/worker_internal.h"
 #include "policy/error_log.h"
+#include "tls/memory.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -426,6 +427,7 @@ int worker_run(const struct worker_start *start)
     struct diag diag;
     bool settled;
 
+    tls_memory_begin();
     diag_init(&diag);
     fd_table_init(&worker.listeners);
     fd_table_init(&worker.logs);

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "tls/keypair.h"
+#include "tls/memory.h"
 #include "tls/server_internal.h"
 #include "tls/transport.h"
 
@@ -48,6 +49,7 @@ struct tls_conn *tls_conn_new(SSL_CTX *context, struct loop *loop, struct io *io
         free(conn);
         return NULL;
     }
+    tls_memory_keep();
     SSL_set_bio(ssl, bio, bio); /* takes it over */
     conn->ssl = ssl;
     conn->loop = loop;
