@@ -4,6 +4,8 @@
 #include "base/buf.h"
 #include "http/exchange.h"
 
+#include <string.h>
+
 static struct chunk *chunk_new(struct exchange *x)
 {
     struct chunk *chunk = x->free_chunks;
@@ -52,6 +54,21 @@ bool chunk_join(struct chunk *last, struct slice bytes, const struct buf *buf)
         memmove(end, bytes.data, bytes.len);
     last->bytes.len += bytes.len;
     return true;
+}
+
+size_t chunk_append(struct chunk *last, struct slice bytes)
+{
+    struct buf *buf = last->fd >= 0 ? NULL : last->buf;
+
+    if (buf == NULL || buf->refs != 1 || bytes.len == 0 ||
+        last->bytes.data + last->bytes.len != buf->data + buf->end)
+        return 0;
+    size_t n = bytes.len < buf_room(buf) ? bytes.len : buf_room(buf);
+
+    memcpy(buf->data + buf->end, bytes.data, n);
+    buf->end += (uint32_t)n;
+    last->bytes.len += n;
+    return n;
 }
 
 void chunk_release(struct exchange *x, struct chunk *chunk)

@@ -31,6 +31,10 @@ struct chunk *chunk_file(struct exchange *x, int fd, off_t offset, uint64_t byte
  * beginning of which they are moved if framing is between. */
 bool chunk_join(struct chunk *last, struct slice bytes, const struct buf *buf);
 
+/* Copies bytes behind those of `last` if its buffer has room there and is nobody else's: many small
+ * pieces must not cost a buffer each. How many. */
+size_t chunk_append(struct chunk *last, struct slice bytes);
+
 /* Drops its buffer reference and keeps the struct for reuse. */
 void chunk_release(struct exchange *x, struct chunk *chunk);
 void chunk_release_all(struct exchange *x, struct chunk *first);

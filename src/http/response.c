@@ -1,7 +1,6 @@
 #include "http/response.h"
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/list.h"
 #include "event/address.h"
 #include "event/loop.h"
@@ -104,22 +103,15 @@ bool response_write(struct exchange *x, struct chunk *chunk)
     return true;
 }
 
-size_t response_append(struct exchange *x, const void *data, size_t bytes)
+size_t response_append(struct exchange *x, struct slice bytes)
 {
     struct response *response = &x->response;
-    struct chunk *last = response->first == NULL ? NULL
-                                                 : container_of(response->last, struct chunk, next);
-    struct buf *buf = last == NULL || last->fd >= 0 ? NULL : last->buf;
 
     assert(response->begun && !response->ended);
-    if (buf == NULL || buf->refs != 1 || response->filters != NULL ||
-        last->bytes.data + last->bytes.len != buf->data + buf->end)
+    if (response->first == NULL || response->filters != NULL)
         return 0;
-    size_t n = bytes < buf_room(buf) ? bytes : buf_room(buf);
+    size_t n = chunk_append(container_of(response->last, struct chunk, next), bytes);
 
-    memcpy(buf->data + buf->end, data, n);
-    buf->end += (uint32_t)n;
-    last->bytes.len += n;
     response->queued_bytes += n;
     response->queued_memory += n;
     return n;

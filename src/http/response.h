@@ -22,9 +22,9 @@ bool response_begin(struct exchange *x) __attribute__((warn_unused_result));
  * caller aborts. */
 bool response_write(struct exchange *x, struct chunk *chunk) __attribute__((warn_unused_result));
 
-/* Copies bytes behind the last chunk that waits, if its buffer has room and is nobody else's: many
- * small pieces must not cost a buffer each. How many; 0: a chunk of their own is needed. */
-size_t response_append(struct exchange *x, const void *data, size_t bytes);
+/* Copies bytes into the last chunk that waits, as chunk_append() does. How many; the rest needs a
+ * chunk of its own. */
+size_t response_append(struct exchange *x, struct slice bytes);
 
 /* No more chunks follow; filters give their rest. */
 bool response_end(struct exchange *x) __attribute__((warn_unused_result));

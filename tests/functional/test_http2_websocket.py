@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import struct
 import time
 
 import pytest
@@ -143,6 +144,32 @@ def test_small_messages_to_a_client_that_does_not_read(pelayan, raw_backend):
     assert memory_kib(site.workers()[0]) - before < 2000
     wire.send(h2.window(1, 1 << 20))
     assert read(wire, count * size) == b"".join(b"%020d" % i for i in range(count))
+
+
+def test_small_messages_to_a_peer_that_does_not_read(pelayan, h2_backend):
+    """The other direction, to a peer of HTTP/2 whose window is shut."""
+    count, size = 2000, 20
+
+    def script(peer):
+        for stream in peer:
+            peer.send(h2.headers(stream, h2.field(":status", "200"), end=False))
+
+    shut = h2.frame(h2.SETTINGS, 0, 0, struct.pack(">HIHI", 8, 1, 4, 0))
+    app = h2_backend(script, before=shut)
+    site = passing(pelayan, app.url, "proxy_http_version 2;")
+    wire = h2.Wire(site)
+    wire.send(h2.headers(1, connect(), end=False))
+    assert answered(wire).status == 200
+    before = memory_kib(site.workers()[0])
+    for i in range(count):
+        wire.send(h2.data(1, b"%020d" % i))
+        time.sleep(0.0002)
+    assert wire.is_alive()
+    assert memory_kib(site.workers()[0]) - before < 2000
+    peer = app.peers[0]
+    peer.send(h2.window(1, 1 << 20))
+    until(lambda: len(peer.answers[1].body) == count * size, "all messages to come")
+    assert peer.answers[1].body == b"".join(b"%020d" % i for i in range(count))
 
 
 def test_who_refuses_is_heard(pelayan, backend):

@@ -340,14 +340,10 @@ static bool queue_data(struct h2_stream *stream, struct slice data)
     struct buf *buf = stream->conn->in;
 
     if (data.len < COPY_BYTES_MAX) {
-        if (last != NULL && last->buf != NULL && last->buf != buf && last->buf->refs == 1 &&
-            last->bytes.data + last->bytes.len == last->buf->data + last->buf->end &&
-            buf_room(last->buf) >= data.len) {
-            memcpy(last->buf->data + last->buf->end, data.data, data.len);
-            last->buf->end += (uint32_t)data.len;
-            last->bytes.len += data.len;
+        if (last != NULL)
+            data = slice_skip(data, chunk_append(last, data));
+        if (data.len == 0)
             return true;
-        }
         buf = buf_get(loop_bufs(x->loop));
         if (buf == NULL)
             return false;

@@ -178,7 +178,7 @@ static struct io_result tunnel_send(void *data, const struct iovec *parts, int c
         response_wait_room(x, on_room);
         return (struct io_result){.kind = IO_AGAIN};
     }
-    if ((max = response_append(x, parts->iov_base, parts->iov_len)) > 0) {
+    if ((max = response_append(x, slice_make(parts->iov_base, parts->iov_len))) > 0) {
         response_flush(x);
         return (struct io_result){.kind = IO_DONE, .bytes = max};
     }

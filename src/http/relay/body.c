@@ -53,7 +53,7 @@ bool relay_emit(struct relay *r, struct slice bytes)
     if (full && relay_spool_bytes(r, bytes))
         return true;
     if (bytes.len < COPY_BYTES_MAX)
-        bytes = slice_skip(bytes, response_append(r->x, bytes.data, bytes.len));
+        bytes = slice_skip(bytes, response_append(r->x, bytes));
     if (bytes.len == 0)
         return true;
     chunk = chunk_memory(r->x, bytes, buf_ref(r->in));

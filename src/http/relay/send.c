@@ -90,8 +90,22 @@ static void put(struct relay *r, struct chunk *chunk)
     r->out.queued_bytes += chunk_size(chunk);
 }
 
+/* Into the last piece that waits. How many. */
+static size_t append(struct relay *r, struct slice bytes)
+{
+    size_t n = r->out.first == NULL
+                   ? 0
+                   : chunk_append(container_of(r->out.last, struct chunk, next), bytes);
+
+    r->out.queued_bytes += n;
+    return n;
+}
+
 bool relay_out_copy(struct relay *r, struct slice bytes)
 {
+    bytes = slice_skip(bytes, append(r, bytes));
+    if (bytes.len == 0)
+        return true;
     struct buf *buf = buf_get_sized(loop_bufs(r->x->loop), bytes.len);
     struct chunk *chunk;
 
