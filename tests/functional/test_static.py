@@ -420,6 +420,8 @@ def test_charset(pelayan, backend):
     assert type_of("/b.bin") == "a/b"
     assert type_of("/none") == "text/html; charset=utf-8"
     assert type_of("/to/") == "text/html"
+    beyond = site.get("/b.bin", headers={"Range": "bytes=99-"})
+    assert (beyond.status, beyond.header("content-type")) == (416, "text/html; charset=utf-8")
     assert type_of("/off/a.txt") == "text/plain"
     assert type_of("/all/b.bin?c=latin1") == "a/b; charset=latin1"
     assert type_of("/all/b.bin") == "a/b"

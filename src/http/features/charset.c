@@ -31,7 +31,7 @@ static ptrdiff_t find_parameter(struct slice type)
     return -1;
 }
 
-static bool on_head(struct exchange *x)
+bool charset_tell(struct exchange *x)
 {
     const struct charset_conf *conf = exchange_conf(x, charset_feature);
     struct response *response = &x->response;
@@ -86,5 +86,5 @@ struct feature charset_feature = {
              .directives = directives,
              .directive_count = COUNT(directives)},
     .idle_without = &charset_feature,
-    .on_head = on_head,
+    .on_head = charset_tell,
 };

@@ -8,6 +8,7 @@
 #include "event/loop.h"
 #include "http/chunk.h"
 #include "http/core_conf.h"
+#include "http/features/charset.h"
 #include "http/response.h"
 
 #include <stdio.h>
@@ -297,7 +298,7 @@ static bool refuse(struct exchange *x)
     struct slice text = arena_printf(x->subject.arena, "bytes */%lld",
                                      (long long)x->response.content_length);
 
-    return text.data != NULL && response_replace(x, 416) &&
+    return text.data != NULL && response_replace(x, 416) && charset_tell(x) &&
            header_list_set(&x->response.headers, HEADER_CONTENT_RANGE, text) != NULL;
 }
 
