@@ -104,6 +104,18 @@ bool bundle_send(const struct bundle *bundle, int channel_fd)
     return sent;
 }
 
+bool bundle_send_each_log(const struct bundle *bundle, int channel_fd)
+{
+    const struct manifest_texts *logs = &bundle->manifest->logs;
+
+    for (size_t i = 0; i < logs->count; i++) {
+        if (!channel_send_fds(channel_fd, &bundle->logs[i]->fd, 1) ||
+            !channel_send(channel_fd, MESSAGE_LOG, 0, logs->items[i]))
+            return false;
+    }
+    return true;
+}
+
 bool bundle_send_logs(const struct bundle *bundle, int channel_fd)
 {
     size_t count = bundle->manifest->logs.count;

@@ -50,3 +50,6 @@ bool bundle_logs_moved(const struct bundle *bundle);
  * `diag`. */
 void bundle_reopen_logs(struct bundle *bundle, struct diag *diag);
 bool bundle_send_logs(const struct bundle *bundle, int channel_fd);
+
+/* One by one, with their names: for a worker that uses another generation. */
+bool bundle_send_each_log(const struct bundle *bundle, int channel_fd);

@@ -25,6 +25,8 @@ enum message_kind { /* the numbers stay: after an upgrade a new master talks to 
                                           instance, and of a failed one "! REASON" */
                     MESSAGE_PART = 7,  /* either way: of the text of the next message that has none,
                                           from byte `number` on; see parts.h */
+                    MESSAGE_LOG = 8,   /* to a worker that leaves, whatever its generation: the log
+                                          `text` has been sent anew */
                     MESSAGE_SERVING =
                         16, /* to master: generation `number` is in use on every loop */
                     MESSAGE_FAILED =

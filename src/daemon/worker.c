@@ -262,6 +262,22 @@ static void replace_logs(struct worker *worker, uint64_t generation)
         worker_loops_flush(worker);
 }
 
+/* Of a worker that leaves, whose generation the master has forgotten: a log is known by its path.
+ * Lines that are held back come into the new file. */
+static void replace_log(struct worker *worker, struct slice path)
+{
+    struct shared_fd *shared = fd_table_ref(&worker->logs, path);
+
+    if (shared != NULL && worker->incoming_count == 1) {
+        shared_fd_replace(shared, worker->incoming[0]);
+        worker->incoming_count = 0;
+        redirect_stderr(worker);
+    }
+    while (worker->incoming_count > 0)
+        close(worker->incoming[--worker->incoming_count]);
+    fd_table_unref(&worker->logs, shared);
+}
+
 static void take_fds(struct worker *worker, struct message *message)
 {
     size_t needed = worker->incoming_count + message->fd_count;
@@ -293,6 +309,9 @@ static void obey(struct worker *worker, struct message *message)
         break;
     case MESSAGE_LOGS:
         replace_logs(worker, message->number);
+        break;
+    case MESSAGE_LOG:
+        replace_log(worker, message->text);
         break;
     case MESSAGE_APP:
         balance_take_app(worker->shared.balance, message->number,

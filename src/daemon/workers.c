@@ -379,6 +379,21 @@ static void log_diag(const struct master *master, const struct diag *diag)
         log_write(&master->log, LOG_LEVEL_EMERG, 0, "%s", entry->message);
 }
 
+/* Requests that began before a reload or an upgrade may go on for hours. */
+static void reopen_of_leaving(struct master *master)
+{
+    list_each(it, keep, &master->workers)
+    {
+        const struct worker_process *worker = container_of(it, struct worker_process, link);
+
+        if (worker->state == WORKER_LEAVING &&
+            !bundle_send_each_log(master->current, worker->channel.fd))
+            log_write(&master->log, LOG_LEVEL_WARN, 0,
+                      "worker process %d, which leaves, goes on writing to the old logs",
+                      (int)worker->pid);
+    }
+}
+
 static void reopen_now(struct master *master)
 {
     struct bundle *current = master->current;
@@ -392,6 +407,7 @@ static void reopen_now(struct master *master)
         bundle_reopen_logs(current, &diag);
         log_diag(master, &diag);
         master_log_to(master, current);
+        reopen_of_leaving(master);
         waits = worker != NULL && worker->sent == current->generation &&
                 bundle_send_logs(current, worker->channel.fd);
     }

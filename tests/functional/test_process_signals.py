@@ -201,3 +201,33 @@ def test_processes_say_what_they_are(pelayan):
         client.send(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
         os.kill(site.pid, signal.SIGWINCH)
         wait.until(lambda: title_of(worker) == "pelayan: worker process is shutting down", "the title")
+
+
+@pytest.mark.parametrize("how", ["upgrade", "reload"])
+def test_a_worker_that_leaves_writes_to_the_new_logs(pelayan, backend, how):
+    """A request may go on for hours in the worker it began in; the rotated file is compressed and
+    deleted meanwhile."""
+    app = backend(answers="when released")
+    http = f"server {{ location / {{ proxy_pass {app.url}; }} }}"
+    site = serving(pelayan, main="worker_processes 1;", http=http)
+    [worker] = site.workers()
+    slow = site.get_later("/slow")
+    app.wait_until_asked()
+    if how == "upgrade":
+        site.signal(signal.SIGUSR2)
+    else:
+        site.reload(main="worker_processes 2;", http=http)
+    new_worker(site, worker)
+    wait.until(lambda: "gracefully shutting down" in site.error_log(), "the old worker to leave")
+    os.rename(site.dir / "logs/access.log", site.dir / "logs/access.log.1")
+    result = site.command("-s", "reopen", "-c", site.conf, "-p", site.dir)
+    assert result.returncode == 0, result.stderr
+
+    def open_files():
+        return [os.readlink(path) for path in Path(f"/proc/{worker}/fd").iterdir()]
+
+    wait.until(lambda: not any("access.log.1" in path for path in open_files()), "the new logs")
+    app.release()
+    assert slow.result(20).status == 200
+    assert "/slow" in site.access_log(lines=1)
+    assert "/slow" not in site.read("logs/access.log.1")
