@@ -164,6 +164,7 @@ bool template_eval(const struct template *template, struct subject *subject, str
 {
     struct slice few[PARTS_ON_STACK];
     struct slice *values = few;
+    unsigned undecided = subject->undecided;
 
     if (template->constant) {
         *text = template->source;
@@ -171,7 +172,7 @@ bool template_eval(const struct template *template, struct subject *subject, str
     }
     if (template->part_count == 1) {
         *text = part_value(&template->parts[0], subject);
-        return true;
+        return subject->undecided == undecided;
     }
     if (template->part_count > PARTS_ON_STACK)
         values = arena_alloc(subject->arena, template->part_count * sizeof *values);
@@ -179,7 +180,7 @@ bool template_eval(const struct template *template, struct subject *subject, str
         return false;
     for (unsigned i = 0; i < template->part_count; i++)
         values[i] = part_value(&template->parts[i], subject);
-    return join(subject, values, template->part_count, text);
+    return subject->undecided == undecided && join(subject, values, template->part_count, text);
 }
 
 bool template_true(const struct template *template, struct subject *subject)

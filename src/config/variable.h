@@ -40,6 +40,7 @@ struct subject {
     struct slice
         captures[SUBJECT_CAPTURES_MAX]; /* of the last regex that matched; [0] the whole match */
     unsigned capture_count;
+    unsigned undecided; /* how many values could not be had, because a regex gave up */
 };
 
 enum variable_flags {
@@ -129,7 +130,8 @@ struct template *template_compile(struct variables *variables, struct arena *are
                                   struct slice text, const char **error);
 
 /* The text for this subject: constant, one variable's own value, or a new piece of the subject's
- * arena (which a NUL byte that is not counted follows). False: no memory. */
+ * arena (which a NUL byte that is not counted follows). False: no memory, or one of the values
+ * could not be had: nothing may be decided by what is there instead. */
 bool template_eval(const struct template *template, struct subject *subject, struct slice *text);
 
 /* Is it "0" without evaluation? For what is off by default. */

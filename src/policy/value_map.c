@@ -27,19 +27,25 @@ struct value_map {
 
 /* ---- evaluation */
 
-static const struct template *find_pattern(const struct value_map *map, struct slice text,
-                                           struct subject *subject)
+/* False: one gave up, and may have been the one that matches. */
+static bool find_pattern(const struct value_map *map, struct slice text, struct subject *subject,
+                         const struct template **value)
 {
+    *value = NULL;
     for (const struct map_pattern *it = map->patterns; it != NULL; it = it->next) {
         enum regex_match match = regex_match(it->regex, text, subject);
 
         if (match == REGEX_YES)
-            return it->value;
-        if (match == REGEX_FAILED)
+            *value = it->value;
+        if (match == REGEX_FAILED) {
             log_about(subject->log, LOG_LEVEL_ALERT, 0, "matching \"%.*s\" gave up at a limit",
                       SLICE_ARG(it->text));
+            subject->undecided++;
+        }
+        if (match != REGEX_NO)
+            return match == REGEX_YES;
     }
-    return NULL;
+    return true;
 }
 
 static bool get(struct subject *subject, const struct variable *v, struct slice *text)
@@ -55,8 +61,8 @@ static bool get(struct subject *subject, const struct variable *v, struct slice 
     if (map->hostnames && slice_ends(key, slice_of(".")))
         key.len--;
     value = map->hostnames ? host_table_find(&map->table, key) : map_get(&map->table.exact, key);
-    if (value == NULL)
-        value = find_pattern(map, source, subject);
+    if (value == NULL && !find_pattern(map, source, subject, &value))
+        return false;
     if (value == NULL)
         value = map->fallback;
     *text = slice_make("", 0);

@@ -253,6 +253,31 @@ def test_an_expression_that_goes_back_and_back(pelayan, conf):
     site.wait_for_log(r'"\^/\(a\+\)\+\$" gave up at a limit')
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "if ($refused) { return 403; } return 200 other;",
+        "if ($refused = 1) { return 403; } return 200 other;",
+        "set $copy $refused; if ($copy) { return 403; } return 200 other;",
+        "return 200 $refused;",
+        'return 200 "refused: $refused";',
+        "proxy_pass http://127.0.0.1:1; proxy_set_header X-Refused $refused;",
+        "root {dir}/$refused;",
+    ],
+)
+def test_a_map_whose_expression_gives_up(pelayan, use):
+    """It may be the expression that forbids: nothing is decided by the default instead."""
+    site = pelayan.run(
+        http=f"""map $arg_q $refused {{ default 0; "~^(a+)+$" 1; }}
+            server {{ {GOOD} location / {{ {use} }} }}"""
+    )
+    site.tolerate("gave up at a limit|Connection refused")
+    assert site.get("/x?q=" + "a" * 200 + "!").status == 500
+    site.wait_for_log(r'"~?\^\(a\+\)\+\$" gave up at a limit')
+    assert site.get("/x?q=b").status != 500
+    good(site)
+
+
 def test_a_flood_of_log_lines(pelayan):
     """What is told of a bad request is one line of bounded length, whatever it holds."""
     site = pelayan.run(http=f"server {{ {GOOD} }}")

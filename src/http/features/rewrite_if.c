@@ -164,6 +164,7 @@ static enum regex_match matches(struct exchange *x, const struct condition *cond
 bool condition_holds(const struct condition *condition, struct exchange *x,
                      const struct rewrite_conf *conf, bool *failed)
 {
+    unsigned undecided = x->subject.undecided;
     enum regex_match match;
     struct slice text = {0};
     struct slice operand;
@@ -188,5 +189,7 @@ bool condition_holds(const struct condition *condition, struct exchange *x,
         holds = file_is(x, condition);
         break;
     }
+    if (x->subject.undecided != undecided)
+        *failed = true;
     return holds != condition->negative;
 }
