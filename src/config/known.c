@@ -835,7 +835,6 @@ static const struct {
     {"http_proxy", "proxy_no_cache", "proxy_cache"},
     {"http_ssl", "ssl_certificate_compression", "compressed certificates"},
     {"http_ssl", "ssl_ocsp_", "ssl_ocsp"}, /* itself an error: it would let revoked clients in */
-    {"http_v2", "http2", "HTTP/2"},
     {"http_v3", "http3", "listen ... quic"},
     {"http_v3", "quic_", "listen ... quic"},
 };
