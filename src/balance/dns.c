@@ -98,7 +98,7 @@ struct channel *dns_channel(struct dns *dns, struct slice servers)
     channel = calloc(1, sizeof(*channel));
     if (channel == NULL)
         return NULL;
-    channel->servers = servers.len == 0 ? strdup("") : strndup(servers.data, servers.len);
+    channel->servers = slice_strdup(servers);
     if (channel->servers == NULL) {
         free(channel);
         return NULL;

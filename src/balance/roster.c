@@ -244,7 +244,7 @@ static bool take_instances(struct roster_app *app, const struct app_notice *noti
 static void take_reason(struct roster_app *app, struct slice reason)
 {
     free(app->reason);
-    app->reason = reason.len == 0 ? NULL : strndup(reason.data, reason.len);
+    app->reason = reason.len == 0 ? NULL : slice_strdup(reason);
 }
 
 /* `list` has room for all instances. */

@@ -1,7 +1,9 @@
-/* Views of bytes: comparing, searching, cutting, hashing. Runs in: any process, any thread. */
+/* Views of bytes: comparing, searching, cutting, copying, hashing. Runs in: any process, any
+ * thread. */
 #include "base/slice.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #define EACH_BYTE(value) (0x0101010101010101u * (uint64_t)(value))
 
@@ -34,6 +36,18 @@ static inline uint64_t fold8(uint64_t word)
     uint64_t upper = (from_a ^ after_z) & ~word & EACH_BYTE(0x80);
 
     return word | upper >> 2;
+}
+
+char *slice_strdup(struct slice s)
+{
+    char *copy = malloc(s.len + 1);
+
+    if (copy == NULL)
+        return NULL;
+    if (s.len > 0)
+        memcpy(copy, s.data, s.len);
+    copy[s.len] = '\0';
+    return copy;
 }
 
 bool slice_has_upper(struct slice s)

@@ -85,6 +85,9 @@ bool slice_has_upper(struct slice s);
 /* <0, 0, >0 as memcmp; a shorter prefix comes first. */
 int slice_cmp(struct slice a, struct slice b);
 
+/* A terminated copy for free(); NULL: no memory. */
+char *slice_strdup(struct slice s);
+
 /* Position of the first `c`, or -1. */
 ptrdiff_t slice_find(struct slice s, char c);
 

@@ -58,7 +58,7 @@ static void print_json(const struct followed *file, struct slice line, const cha
 
     /* what is no UTF-8 is not left out: its place is taken by "?" */
     if (object == NULL) {
-        char *copy = strndup(line.data, line.len);
+        char *copy = slice_strdup(line);
 
         for (char *at = copy; at != NULL && *at != '\0'; at++)
             *at = (unsigned char)*at >= 0x80 ? '?' : *at;

@@ -23,7 +23,7 @@ struct cert_subject *cert_subject_add(struct cert_subject **list, const char *wh
 {
     struct cert_subject *subject = calloc(1, sizeof *subject);
 
-    if (subject == NULL || (subject->what = strndup(what, len)) == NULL) {
+    if (subject == NULL || (subject->what = slice_strdup(slice_make(what, len))) == NULL) {
         free(subject);
         return NULL;
     }
@@ -52,8 +52,12 @@ void cert_subjects_free(struct cert_subject *list)
 /* Names nobody can ask for, such as "_", are for what has no name. */
 static bool is_askable(const struct server_name *name)
 {
+    size_t underscores = 0;
+
+    while (underscores < name->text.len && name->text.data[underscores] == '_')
+        underscores++;
     return name->kind != SERVER_NAME_REGEX && name->kind != SERVER_NAME_TAIL &&
-           name->text.len > 0 && strspn(name->text.data, "_") < name->text.len;
+           underscores < name->text.len;
 }
 
 static bool name_server(struct cert_subject *subject, const struct http_server *server)
@@ -62,7 +66,7 @@ static bool name_server(struct cert_subject *subject, const struct http_server *
     char *servers = NULL;
 
     if (subject->servers == NULL)
-        servers = strndup(name.data, name.len);
+        servers = slice_strdup(name);
     else if (asprintf(&servers, "%s, %.*s", subject->servers, SLICE_ARG(name)) < 0)
         servers = NULL;
     if (servers == NULL)
@@ -111,7 +115,7 @@ static struct cert_subject *add_pair(struct cert_subject **list,
 
     if (subject == NULL)
         return NULL;
-    subject->key = strndup(key->source.name.data, key->source.name.len);
+    subject->key = slice_strdup(key->source.name);
     if (certificate->source.template == NULL && key->source.template == NULL)
         read_pair(subject, settings, &certificate->source, &key->source);
     inspect_chain(subject->chain, soon_days, &subject->findings);

@@ -224,7 +224,7 @@ void app_link_apply(struct master *master, const struct manifest *manifest, stru
     struct list *queue = apply->client != NULL ? &apply->waiting_next : &apply->waiting;
 
     free(apply->list);
-    apply->list = strndup(manifest->apps.data, manifest->apps.len);
+    apply->list = slice_strdup(manifest->apps);
     if (!apply->swept && !link->declares && !apply->applied)
         sweep(master, manifest);
     apply->swept = true;

@@ -61,7 +61,7 @@ static struct linked_app *linked_app_make(struct app_link *link, struct slice na
     if (app == NULL)
         return NULL;
     list_push_back(&link->apps, &app->link);
-    app->name = strndup(name.data, name.len);
+    app->name = slice_strdup(name);
     if (app->name != NULL)
         return app;
     linked_app_free(app);
@@ -364,7 +364,7 @@ static bool choose_home(struct app_link *link, const struct manifest *manifest)
 {
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
 
-    link->home = strndup(manifest->apps_home.data, manifest->apps_home.len);
+    link->home = slice_strdup(manifest->apps_home);
     if (link->home != NULL && runner_socket_path(link->home, path, sizeof path))
         link->socket_path = strdup(path);
     return link->socket_path != NULL;

@@ -114,7 +114,7 @@ static bool copy_paths(struct file_watch *watch, const struct manifest_texts *fi
 {
     watch->files.items = calloc(files->count, sizeof *watch->files.items);
     for (size_t i = 0; watch->files.items != NULL && i < files->count; i++) {
-        char *path = strndup(files->items[i].data, files->items[i].len);
+        char *path = slice_strdup(files->items[i]);
 
         if (path == NULL)
             return false;

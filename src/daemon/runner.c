@@ -169,7 +169,7 @@ static char *own_program(void)
     char path[PATH_MAX];
     ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
 
-    return len <= 0 ? NULL : strndup(path, (size_t)len);
+    return len <= 0 ? NULL : slice_strdup(slice_make(path, (size_t)len));
 }
 
 static bool begin_loop(struct runner *runner)

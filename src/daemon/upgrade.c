@@ -189,7 +189,7 @@ static bool take_control(struct master *master, struct unpacker *unpacker)
     bool present;
     int fd;
 
-    master->pid_path = strndup(path.data, path.len);
+    master->pid_path = slice_strdup(path);
     present = unpack_u64_max(unpacker, 1) == 1;
     fd = (int)unpack_u64_max(unpacker, INT_MAX);
     if (!present || unpacker->failed)

@@ -94,7 +94,7 @@ static int open_carefully(const struct file_request *request)
     int at;
 
     if (request->trusted_bytes > 0) {
-        char *trusted = strndup(request->path, request->trusted_bytes);
+        char *trusted = slice_strdup(slice_make(request->path, request->trusted_bytes));
 
         at = trusted == NULL ? -1 : open(trusted, O_PATH | O_DIRECTORY | O_CLOEXEC);
         free(trusted);

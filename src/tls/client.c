@@ -167,7 +167,7 @@ struct tls_conn *tls_connect(const struct tls_connect *connect)
     conn->wire.drained = false;
     conn->record_bytes = 16384;
     conn->sessions = connect->client->sessions;
-    conn->session_key = key.len == 0 ? NULL : strndup(key.data, key.len);
+    conn->session_key = key.len == 0 ? NULL : slice_strdup(key);
     bool ok = (!connect->client->verify || expect_name(conn->ssl, connect->name)) &&
               offer_protocols(conn->ssl, connect->alpn) &&
               (!connect->send_name || connect->name[0] == '\0' || is_address(connect->name) ||

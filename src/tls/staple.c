@@ -239,7 +239,7 @@ static X509_STORE *make_store(STACK_OF(X509) * trusted)
 static char *find_url(X509 *leaf, struct slice given)
 {
     if (given.len > 0)
-        return strndup(given.data, given.len);
+        return slice_strdup(given);
     STACK_OF(OPENSSL_STRING) *urls = X509_get1_ocsp(leaf);
     char *url = sk_OPENSSL_STRING_num(urls) > 0 ? strdup(sk_OPENSSL_STRING_value(urls, 0)) : NULL;
 

@@ -312,7 +312,7 @@ static bool keep_tls(struct mux *mux, const struct tls_connect *tls)
     mux->tls = *tls;
     mux->tls.alpn = mux->only_h2 ? only : either;
     mux->tls.name = strdup(tls->name);
-    mux->tls.session_key = slice_make(key.len == 0 ? NULL : strndup(key.data, key.len), key.len);
+    mux->tls.session_key = slice_make(key.len == 0 ? NULL : slice_strdup(key), key.len);
     return mux->tls.name != NULL && (key.len == 0 || mux->tls.session_key.data != NULL);
 }
 

@@ -64,6 +64,18 @@ TEST(heads_and_rests_stay_inside)
     CHECK(!slice_ends(s, slice_of("ab")));
 }
 
+TEST(a_copy_is_terminated_and_reads_no_further)
+{
+    const char bytes[] = {'a', 0, 'b'}; /* nothing behind it may be looked at */
+    char *copy = slice_strdup(slice_make(bytes, sizeof bytes));
+
+    CHECK(copy != NULL && memcmp(copy, "a\0b", 4) == 0);
+    free(copy);
+    copy = slice_strdup(slice_make(NULL, 0));
+    CHECK_STR(copy, "");
+    free(copy);
+}
+
 TEST(searching)
 {
     CHECK_EQ(slice_find(slice_of("a=b=c"), '='), 1);

@@ -32,7 +32,7 @@ static char *read_all(int fd, struct parts *parts)
         }
         whole = parts_text(parts, &message);
         free(text);
-        text = strndup(whole.data == NULL ? "" : whole.data, whole.len);
+        text = slice_strdup(whole);
         parts_drop(parts);
     }
     return text;
