@@ -150,6 +150,12 @@ static void lose(struct master *master, struct linked_app *app)
 
 /* ---- what the runner says */
 
+/* A text of workers is made of words and lines: what is none would be read as something else. */
+static bool is_word(const char *text)
+{
+    return text != NULL && text[0] != '\0' && strpbrk(text, " \n") == NULL;
+}
+
 static void print_instances(FILE *out, const struct log *log, const char *name, json_t *instances)
 {
     json_t *instance;
@@ -161,7 +167,7 @@ static void print_instances(FILE *out, const struct log *log, const char *name, 
         const char *state = json_string_value(json_object_get(instance, "state"));
         json_int_t id = json_integer_value(json_object_get(instance, "id"));
 
-        if (address == NULL || state == NULL || strpbrk(address, " \n") != NULL)
+        if (!is_word(address) || !is_word(state))
             continue;
         if (ftell(out) + (long)strlen(address) + LINE_BYTES_MAX > PARTS_BYTES_MAX) {
             log_write(log, LOG_LEVEL_ERROR, 0,
@@ -174,12 +180,13 @@ static void print_instances(FILE *out, const struct log *log, const char *name, 
     }
 }
 
-static char *app_text(const struct log *log, const char *name, const char *status, json_t *line)
+char *linked_app_text(const struct log *log, const char *name, json_t *line)
 {
+    const char *status = json_string_value(json_object_get(line, "status"));
     const char *reason = json_string_value(json_object_get(line, "reason"));
     char *text = NULL;
     size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
+    FILE *out = is_word(status) ? open_memstream(&text, &len) : NULL;
 
     if (out == NULL)
         return NULL;
@@ -198,7 +205,7 @@ static void hear_app(struct master *master, const char *name, json_t *line)
     const char *status = json_string_value(json_object_get(line, "status"));
     struct linked_app *app = NULL;
 
-    if (status != NULL && name[0] != '\0' && strpbrk(name, " \n") == NULL)
+    if (is_word(status) && is_word(name))
         app = linked_app_make(&master->apps, slice_of(name));
     if (app == NULL)
         return;
@@ -206,7 +213,7 @@ static void hear_app(struct master *master, const char *name, json_t *line)
     if (strcmp(status, "gone") == 0)
         lose(master, app);
     else
-        set_text(master, app, app_text(&master->log, name, status, line),
+        set_text(master, app, linked_app_text(&master->log, name, line),
                  (uint64_t)json_integer_value(json_object_get(line, "version")));
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct app_link;
+struct log;
 struct master;
 
 struct linked_app {
@@ -22,6 +23,10 @@ struct linked_app {
 };
 
 struct linked_app *linked_app_find(struct app_link *link, struct slice name);
+
+/* What workers are told of what the runner says of an app in `line`; the caller frees it. NULL: it
+ * makes no sense, or no memory. */
+char *linked_app_text(const struct log *log, const char *name, json_t *line);
 
 /* A line to the runner, if it is there. Takes `message`. */
 void app_link_say(struct master *master, json_t *message);
