@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 
 import pytest
 from harness import wait
+from harness.process import SANITIZED, descriptors, memory_kib, worker_of
 from harness.site import program
 
 
@@ -228,3 +230,68 @@ def test_paths_of_unix_listeners(pelayan):
     site = pelayan.place(http="server { listen unix:{dir}/" + "x" * 120 + "; }")
     result = site.check()
     assert result.returncode == 1 and "nginx.conf:" in result.stderr
+
+
+CONNECTIONS = int(os.environ.get("PELAYAN_STORM_CONNECTIONS", "300" if SANITIZED else "2000"))
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+def room():
+    """Descriptors for so many clients, in us and in what we start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < CONNECTIONS + 1000:
+        pytest.skip(f"{CONNECTIONS} connections need more than {hard} descriptors (ulimit -n)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, CONNECTIONS + 1000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_storm_of_reloads_over_many_connections(pelayan, room):
+    """Half of the clients are idle, the others in the middle of a head: none is disconnected by any
+    of the reloads, each request is answered by the configuration it began in, and it costs no memory
+    that stays. PELAYAN_STORM_CONNECTIONS says how many."""
+
+    def conf(text):
+        return {
+            "events": f"worker_connections {CONNECTIONS + 500};",
+            "main": f"worker_rlimit_nofile {CONNECTIONS + 1000};",
+            "http": f"keepalive_timeout 600s; client_header_timeout 600s; {page(text)}",
+        }
+
+    def answers(clients):
+        texts = set()
+        for client in clients:
+            texts.add(client.read_response().text)
+        return texts
+
+    site = pelayan.run(**conf("first"))
+    worker = worker_of(site)
+    clients = [site.connect() for _ in range(CONNECTIONS)]
+    for client in clients:
+        client.send(REQUEST)
+    assert answers(clients) == {"first"}
+    for client in clients[::2]:
+        client.send(REQUEST[:20])
+    for _ in range(5):
+        site.reload()
+    before = memory_kib(worker), descriptors(worker)
+    for number in range(30):
+        os.kill(site.pid, signal.SIGHUP)
+        if number % 3 == 0:
+            site.reload()  # nobody reads the file any more while it is written
+            site.reload(**conf(str(number)))
+    site.reload()
+    site.reload(**conf("last"))
+    for client in clients[::2]:
+        client.send(REQUEST[20:])
+    for client in clients[1::2]:
+        client.send(REQUEST)
+    assert answers(clients[::2]) == {"first"}
+    assert answers(clients[1::2]) == {"last"}
+    assert site.workers() == [worker]
+    after = memory_kib(worker), descriptors(worker)
+    assert after[1] <= before[1] + 4
+    assert SANITIZED or after[0] < before[0] + 4096 + CONNECTIONS // 2, (before, after)
+    for client in clients:
+        client.close()
