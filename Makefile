@@ -7,7 +7,7 @@ export ONLY
 
 export JOBS
 
-.PHONY: all help setup run test story debug asan tsan fuzz soak reproducible lint analyze format bench bench-check install package clean
+.PHONY: all help setup run test story debug asan tsan fuzz soak attacks reproducible lint analyze format bench bench-check install package clean
 .DEFAULT_GOAL := all
 
 all: ## build/pelayan: what users run
@@ -45,6 +45,9 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (5) each
 soak: all ## everything at once for SOAK_SECONDS (600): leaks, lost requests
 	@tools/setup test
 	@/usr/bin/python3 tests/soak/run.py
+
+attacks: all ## what a polite client notices of each attack: its p99 with and without
+	@/usr/bin/python3 tests/soak/attacks.py
 
 reproducible: ## two builds in different folders give the same program
 	@tools/reproducible
