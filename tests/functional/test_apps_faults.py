@@ -1,8 +1,11 @@
 """Apps that misbehave: each fault ends where it should, with a reason."""
 
+import contextlib
 import os
+import subprocess
 from signal import SIGKILL
 
+import pytest
 from harness import wait
 from harness.versions import SERVER, get
 
@@ -110,3 +113,29 @@ def test_max_memory_restart(runner):
                             "time.sleep(1000)\n")
     runner.ok("start", "leaks.py", "--max-memory-restart", "60M")
     wait.until(lambda: runner.env("leaks")["restart_time"] >= 1, "a restart")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs mount()")
+def test_a_full_disk_under_the_list_of_apps(runner):
+    """What was saved stays whole, the command says why the new list is not there, and apps go on."""
+    runner.home.mkdir(mode=0o700)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", runner.home]).returncode:
+        pytest.skip("no mount() here")
+    try:
+        script = runner.file("sleep.sh", "#!/bin/sh\nexec sleep 1000\n", 0o755)
+        runner.ok("start", script, "--name", "first")
+        runner.ok("save")
+        saved = (runner.home / "dump.json").read_bytes()
+        with contextlib.suppress(OSError), open(runner.home / "ballast", "wb") as ballast:
+            while True:
+                ballast.write(bytes(4096))
+        runner.ok("start", script, "--name", "second")
+        assert "No space left" in runner.fails("save")
+        assert (runner.home / "dump.json").read_bytes() == saved
+        assert runner.status("first") == runner.status("second") == ["online"]
+        (runner.home / "ballast").unlink()
+        runner.ok("save")
+        assert b"second" in (runner.home / "dump.json").read_bytes()
+        runner.ok("kill")
+    finally:
+        subprocess.run(["umount", "-l", runner.home])
