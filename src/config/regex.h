@@ -20,7 +20,8 @@ struct regex *regex_compile(struct regex_set *set, struct slice pattern, bool no
 enum regex_match {
     REGEX_NO,
     REGEX_YES,
-    REGEX_FAILED, /* a limit was hit (match limit, depth): logged by the caller, treated as no */
+    REGEX_FAILED, /* a limit was hit (match limit, depth): logged by the caller, who decides nothing
+                     by it */
 };
 
 /* Matches and, when `subject` is given, sets $0..$9 and the named captures, which point into `text`

@@ -112,6 +112,23 @@ static const struct http_server *find_tail(const struct map *tails, struct slice
     return NULL;
 }
 
+/* One that gave up may have been the one that matches: the subject knows. */
+static const struct http_server *find_by_regex(const struct server_table *table, struct slice host,
+                                               struct subject *subject)
+{
+    for (const struct name_regex *row = table->regexes; row != NULL; row = row->next) {
+        enum regex_match match = regex_match(row->regex, host, subject);
+
+        if (match == REGEX_YES)
+            return row->server;
+        if (match == REGEX_FAILED && subject != NULL)
+            subject->undecided++;
+        if (match == REGEX_FAILED)
+            return NULL;
+    }
+    return NULL;
+}
+
 const struct http_server *server_table_find(const struct http_listen *listen, struct slice host,
                                             struct subject *subject)
 {
@@ -125,10 +142,8 @@ const struct http_server *server_table_find(const struct http_listen *listen, st
         server = find_head(&table->heads, host);
     if (server == NULL)
         server = find_tail(&table->tails, host);
-    for (struct name_regex *row = table->regexes; server == NULL && host.len > 0 && row != NULL;
-         row = row->next)
-        if (regex_match(row->regex, host, subject) == REGEX_YES)
-            server = row->server;
+    if (server == NULL && host.len > 0)
+        server = find_by_regex(table, host, subject);
     return server != NULL ? server : listen->fallback;
 }
 

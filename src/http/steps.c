@@ -153,16 +153,6 @@ static enum verdict step_phase(struct exchange *x)
     return verdict;
 }
 
-static enum verdict step_server(struct exchange *x)
-{
-    if (x->server == NULL)
-        router_choose_server(x);
-    x->settings = x->server->settings;
-    x->log.log = error_log_of(x->settings);
-    enter(x, STEP_POST_READ);
-    return GO_ON;
-}
-
 static bool body_too_large(const struct exchange *x)
 {
     size_t max = core_of(x)->client_max_body_size;
@@ -175,6 +165,21 @@ static enum verdict fail(struct exchange *x, int status)
     bool over;
 
     return heed(x, exchange_fail(x, status), &over);
+}
+
+static enum verdict step_server(struct exchange *x)
+{
+    if (x->server == NULL)
+        router_choose_server(x);
+    x->settings = x->server->settings;
+    x->log.log = error_log_of(x->settings);
+    if (x->subject.undecided > 0) {
+        log_about(&x->log, LOG_LEVEL_ALERT, 0, "matching host \"%.*s\" gave up at a limit",
+                  SLICE_ARG(x->request.host));
+        return fail(x, 500);
+    }
+    enter(x, STEP_POST_READ);
+    return GO_ON;
 }
 
 static enum verdict step_location(struct exchange *x)

@@ -278,6 +278,19 @@ def test_a_map_whose_expression_gives_up(pelayan, use):
     good(site)
 
 
+def test_a_name_whose_expression_gives_up(pelayan):
+    """The default server is not the one that was meant."""
+    site = pelayan.run(
+        http="""server { listen 127.0.0.1:{port}; server_name other; return 200 other; }
+            server { listen 127.0.0.1:{port}; server_name "~^(a+)+$"; return 403; }"""
+    )
+    site.tolerate("gave up at a limit")
+    assert site.get("/", host="a" * 200 + ".b").status == 500
+    assert site.get("/", host="aaa").status == 403
+    assert site.get("/", host="b").text == "other"
+    site.wait_for_log('matching host "a+.b" gave up at a limit')
+
+
 def test_a_flood_of_log_lines(pelayan):
     """What is told of a bad request is one line of bounded length, whatever it holds."""
     site = pelayan.run(http=f"server {{ {GOOD} }}")
