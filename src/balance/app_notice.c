@@ -104,6 +104,7 @@ static int by_number(const void *a, const void *b)
 
 static bool is_repeated(unsigned *ids, unsigned count)
 {
+    /* cppcheck-suppress uninitvar ; all `count` of them are set */
     qsort(ids, count, sizeof *ids, by_number);
     for (unsigned i = 1; i < count; i++) {
         if (ids[i] == ids[i - 1])

@@ -102,11 +102,36 @@ static void send_news(struct worker_process *worker)
     }
 }
 
+static bool all_were_told(const struct master *master, uint64_t turn)
+{
+    list_each(it, keep, &master->workers)
+    {
+        const struct worker_process *worker = container_of(it, struct worker_process, link);
+
+        if (worker->state != WORKER_ENDED && worker->apps.told < turn)
+            return false;
+    }
+    return true;
+}
+
+/* A worker that was not told would go on asking instances that are no more. */
+static void forget_lost(struct master *master)
+{
+    list_each(it, keep, &master->apps.apps)
+    {
+        struct linked_app *app = container_of(it, struct linked_app, link);
+
+        if (app->lost && all_were_told(master, app->turn))
+            linked_app_free(app);
+    }
+}
+
 static void on_resend(struct deadline *deadline)
 {
     struct master *master = container_of(deadline, struct master, apps.resend);
 
     list_each(it, keep, &master->workers) send_news(container_of(it, struct worker_process, link));
+    forget_lost(master);
 }
 
 void app_link_greet(struct worker_process *worker)
@@ -140,12 +165,11 @@ static char *plain_text(const struct linked_app *app, const char *status)
     return asprintf(&text, "%s %s 0\n", app->name, status) < 0 ? NULL : text;
 }
 
-/* The runner does not have it (any more). */
+/* The runner does not have it (any more). forget_lost() comes after all that are lost. */
 static void lose(struct master *master, struct linked_app *app)
 {
+    app->lost = !app->declared;
     set_text(master, app, plain_text(app, app->declared ? "starting" : "gone"), 0);
-    if (!app->declared)
-        linked_app_free(app);
 }
 
 /* ---- what the runner says */
@@ -210,11 +234,13 @@ static void hear_app(struct master *master, const char *name, json_t *line)
     if (app == NULL)
         return;
     app->told = true;
+    app->lost = false;
     if (strcmp(status, "gone") == 0)
         lose(master, app);
     else
         set_text(master, app, linked_app_text(&master->log, name, line),
                  (uint64_t)json_integer_value(json_object_get(line, "version")));
+    forget_lost(master);
 }
 
 /* All of it has been told: what we know from before and was not in it is no more. */
@@ -229,6 +255,7 @@ static void hear_all(struct master *master)
         if (!app->told)
             lose(master, app);
     }
+    forget_lost(master);
     link->told = true;
     link->apply.wanted = link->apply.wanted || link->declares; /* it may be another runner */
     app_apply_go_on(master);
@@ -252,6 +279,7 @@ static void on_line(void *context, struct slice line)
 static void drop_all(struct master *master)
 {
     list_each(it, keep, &master->apps.apps) lose(master, container_of(it, struct linked_app, link));
+    forget_lost(master);
 }
 
 static void on_again(struct deadline *deadline)
@@ -362,8 +390,9 @@ static void declare(struct master *master, json_t *apps)
             continue;
         app->declared = true;
         /* a runner that is about to tell may know better */
-        if (app->text == NULL && (master->apps.client == NULL || master->apps.told))
+        if ((app->text == NULL || app->lost) && (master->apps.client == NULL || master->apps.told))
             set_text(master, app, plain_text(app, "starting"), 0);
+        app->lost = false;
     }
 }
 

@@ -20,6 +20,7 @@ struct linked_app {
     uint64_t turn;    /* of the text, among all of all apps: the list is in this order */
     bool declared;    /* the configuration's own */
     bool told;        /* by the runner, on this connection */
+    bool lost;        /* nobody has it any more: forgotten when all workers know */
 };
 
 struct linked_app *linked_app_find(struct app_link *link, struct slice name);

@@ -2,14 +2,16 @@
 
 import contextlib
 import json
+import os
 import socket
 import threading
-from signal import SIGQUIT
+from signal import SIGCONT, SIGQUIT
 
 import pytest
 from harness import wait
 from harness.backend import Answer
 from harness.fake_runner import FakeRunner
+from harness.process import freeze
 
 
 @pytest.fixture
@@ -46,6 +48,22 @@ def test_an_app_is_an_upstream_by_its_name(pelayan, runner, backend):
     assert {site.get("/").body for _ in range(4)} == {b"one"}
     runner.say("web", "online", (1, two.address))
     wait.until(lambda: site.get("/").body == b"two", "the other instance")
+
+
+def test_a_worker_that_was_busy_hears_later_that_an_app_is_gone(pelayan, runner, backend):
+    """Also if nothing else is said afterwards: its instances may be somebody else's by then."""
+    one = backend(answers="one")
+    runner.say("web", "online", *at(one))
+    site = serve(pelayan, runner)
+    wait.until(lambda: site.get("/").status == 200, "the app to be known")
+    [worker] = site.workers()
+    freeze(worker)
+    for number in range(200):  # more than the socket to the worker takes
+        runner.say("other", "online", (number, one.address), reason=f"{number} " + "x" * 8000)
+    runner.say("web", "gone")
+    runner.wait_read()
+    os.kill(worker, SIGCONT)
+    wait.until(lambda: site.get("/").status == 502, "the app to be gone")
 
 
 @pytest.mark.parametrize("line", ["app web;", "app web weight=2 max_fails=2 slow_start=1s;"])

@@ -2,8 +2,11 @@
 they send."""
 
 import contextlib
+import fcntl
 import json
 import socket
+import struct
+import termios
 import threading
 from pathlib import Path
 
@@ -88,6 +91,14 @@ class FakeRunner:
         for follower in self.followers:
             with contextlib.suppress(OSError):
                 follower.sendall(data)
+
+    def wait_read(self):
+        """Until nothing that was said waits in a socket."""
+        wait.until(lambda: not any(self.unread(one) for one in self.followers), "all to be read")
+
+    @staticmethod
+    def unread(follower):
+        return struct.unpack("i", fcntl.ioctl(follower, termios.TIOCOUTQ, b"0000"))[0]
 
     def wait_followed(self, count=1):
         wait.until(lambda: len(self.followers) >= count, lambda: f"{count} to follow: {self.heard}")
