@@ -2,8 +2,8 @@
  *
  * A sink is one open file, found by its path and shared by all that write to it: so it has one
  * writer, and lines of several instances are never torn. An output is the reading end of a pipe. If
- * it is alone with its file and nothing is added, its bytes go from pipe to file without passing
- * through here (splice); else line by line. Nothing is kept but the beginning of a line.
+ * it is alone with its file and nothing is added, its bytes go from pipe to file as they are;
+ * else line by line. Nothing is kept but the beginning of a line.
  *
  * A file that cannot be written (a full disk) loses what comes meanwhile; that is counted and
  * warned about, and the app goes on. Runs in: master. */
