@@ -56,8 +56,7 @@ static bool open_file(struct sink *sink)
     sink->fd = fd;
     sink->size_bytes = 0;
     sink->began_ms = loop_clock(sink->sinks->loop)->wall_ms;
-    sink->regular = fstat(fd, &stat_) == 0 && S_ISREG(stat_.st_mode);
-    if (sink->regular && stat_.st_size > 0) {
+    if (fstat(fd, &stat_) == 0 && S_ISREG(stat_.st_mode) && stat_.st_size > 0) {
         sink->size_bytes = (uint64_t)stat_.st_size;
         sink->began_ms = (uint64_t)stat_.st_ctim.tv_sec * 1000;
     }

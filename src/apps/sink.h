@@ -41,9 +41,8 @@ struct sink {
     struct list link;
     struct sinks *sinks; /* borrowed */
     unsigned refs;
-    char *path;   /* owned */
-    int fd;       /* -1: /dev/null, or it could not be opened again */
-    bool regular; /* no pipe or terminal, which can be full for a while */
+    char *path; /* owned */
+    int fd;     /* -1: /dev/null, or it could not be opened again */
     struct sink_limits limits;
     uint64_t size_bytes;
     uint64_t began_ms;

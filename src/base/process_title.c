@@ -1,3 +1,5 @@
+/* Titles of processes, in the place of arguments and environment. Runs in: any process with one
+ * thread. */
 #include "base/process_title.h"
 
 #include <stdarg.h>
